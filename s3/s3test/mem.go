@@ -22,6 +22,10 @@ type MemConfig struct {
 	OpaqueETags bool             // ETags that are no MD5, as with SSE-KMS; also saves the time for the MD5
 	Checksums   bool             // Info tells the CRC64NVME of the content
 	NoCondition bool             // conditions on writes are ignored, as some servers do
+
+	// Neighbours are the other buckets of the server, by the names that
+	// s3.Source.Bucket has for them. Two may share one map, filled in later.
+	Neighbours map[string]*Mem
 }
 
 // Mem is a bucket in memory, strongly consistent as S3 is. Get serves the bytes

@@ -106,7 +106,7 @@ func (m *Mem) newVersion(key string, data segments, a s3.Attributes, class strin
 	return v
 }
 
-// Copy implements [s3.Bucket]. A Source in another bucket is not found.
+// Copy implements [s3.Bucket]. Other buckets are those in MemConfig.Neighbours.
 func (m *Mem) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOptions) (s3.Info, error) {
 	if err := check(ctx, s3.OpCopy, dst); err != nil {
 		return s3.Info{}, err
@@ -146,6 +146,9 @@ func (m *Mem) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOpti
 // source returns the version that a copy is to read.
 func (m *Mem) source(op string, src s3.Source) (*version, error) {
 	if src.Bucket != "" {
+		m = m.cfg.Neighbours[src.Bucket]
+	}
+	if m == nil {
 		return nil, refuse(op, src.Key, s3.ErrNoBucket, "NoSuchBucket", 404)
 	}
 	m.mu.RLock()
