@@ -1,0 +1,92 @@
+# make          build ./cgs3fs
+# make deps     install what the tests and the benchmark need (Debian, root)
+# make check    format, vet, staticcheck, import rule, tidy
+# make test     unit tests with the race detector, then the mounted program against a real S3 server
+# make demo     a local S3 server, mounted at ./bucket; DEMO=check exits by itself; make demo-stop cleans up
+# make bench    beside rclone and s3fs; make soak, fuzz, cover, vuln: see CONTRIBUTING.md
+
+SHELL     := /bin/bash
+GO        ?= go
+TOOL      := $(GO) tool -modfile=$(CURDIR)/tools.mod
+BUILD     := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w'
+FUZZTIME  ?= 60s
+SOAKTIME  ?= 1h
+TESTFLAGS ?=
+
+# Debian's names of what the tests run beside Go itself.
+PACKAGES  := fuse3 awscli s3fs sqlite3 rsync fio attr git gcc
+
+.PHONY: build deps check format vet staticcheck layers tidy test unit mounted demo demo-stop bench soak fuzz cover vuln clean
+.DEFAULT_GOAL := build
+
+build:
+	$(BUILD) -o cgs3fs .
+
+deps:
+	@bash .ci/deps $(PACKAGES)
+
+check: format vet staticcheck layers tidy
+
+format:
+	@echo 'gofumpt -l'
+	@bad=$$($(TOOL) gofumpt -l .) && [ -z "$$bad" ] || { echo "gofumpt would change:"; echo "$$bad"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	cd tests && $(GO) vet ./...
+	GOARCH=amd64 $(BUILD) -o /dev/null .
+	GOARCH=arm64 $(BUILD) -o /dev/null .
+
+staticcheck:
+	$(TOOL) staticcheck ./...
+	cd tests && $$($(TOOL) -n staticcheck) ./...
+
+layers:
+	cd tests && $(GO) test ./house
+
+tidy:
+	$(GO) mod tidy -diff
+	cd tests && $(GO) mod tidy -diff
+
+# Both halves run even if the first fails, so that one run shows everything.
+test:
+	@failed=; for half in unit mounted; do $(MAKE) --no-print-directory $$half || failed="$$failed $$half"; done; \
+	if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed"; exit 1; fi; echo "make test: passed"
+
+unit:
+	$(GO) test -race -shuffle=on -timeout=10m $(TESTFLAGS) ./...
+
+mounted:
+	cd tests && $(GO) test -timeout=20m $(TESTFLAGS) ./...
+
+demo:
+	@cd tests && $(GO) run ./demo $(if $(filter check,$(DEMO)),-check) $(CURDIR)/bucket
+
+demo-stop:
+	@cd tests && $(GO) run ./demo -stop $(CURDIR)/bucket
+
+bench:
+	cd tests && $(GO) run ./bench $(BENCHFLAGS)
+
+soak:
+	cd tests && CGS3FS_SOAK=$(SOAKTIME) $(GO) test -timeout=0 -count=1 -v $(TESTFLAGS) ./...
+
+# Every fuzz target of the program, one after another.
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+cover:
+	$(GO) test -coverprofile=cover.prof ./...
+	$(GO) tool cover -func=cover.prof | tail -n 1
+
+# Needs the network: the vulnerability database is not part of the module.
+vuln:
+	$(TOOL) govulncheck ./...
+
+clean:
+	rm -f cgs3fs cover.prof

@@ -1,0 +1,7 @@
+package creds
+
+import (
+	_ "github.com/hashicorp/golang-lru/v2"
+
+	_ "github.com/cgs3fs/cgs3fs/creds/capi"
+)

@@ -1,0 +1,3 @@
+module github.com/cgs3fs/cgs3fs
+
+go 1.26.0

@@ -1,0 +1,3 @@
+package s3
+
+import _ "github.com/cgs3fs/cgs3fs/creds"

@@ -1,0 +1,3 @@
+package transfer
+
+import _ "github.com/hanwen/go-fuse/v2/fuse"

@@ -1,0 +1,3 @@
+package util
+
+import _ "github.com/cgs3fs/cgs3fs/cache"
