@@ -1,0 +1,291 @@
+package creds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// Request says which bucket is meant and where the program may look. Only
+// Getenv must be set; an empty Request means "the one that is there".
+type Request struct {
+	Bucket      string // --bucket, or of s3://BUCKET
+	Prefix      string // keys below it are meant
+	EndpointURL string // --endpoint-url: overrides what the source says, as do the next two
+	Region      string // --region
+	PathStyle   *bool  // --path-style; nil: as the endpoint needs it
+	Profile     string // --profile of the AWS SDK's files
+	File        string // --credentials: a path, or "-" for Stdin
+	Service     string // --service: name of a service instance
+	Key         string // --key: name of one of its service keys; empty is the newest that works
+	CreateKey   bool   // --create-key: make one if there is none
+	App         string // --app: take what this app is bound to
+	Org, Space  string // --org, --space: instead of what "cf target" shows
+
+	Getenv   func(string) string
+	HomeDir  string    // where .cf is unless CF_HOME says; empty is HOME
+	HostName string    // names the key that CreateKey makes
+	Stdin    io.Reader // for File "-"
+	Log      *slog.Logger
+	Progress func(string)     // told in a few words what long work waits for; may be nil
+	Now      func() time.Time // nil is time.Now
+}
+
+// source is a place where buckets may be found.
+type source interface {
+	// find returns all that could be meant; ErrNotHere if the source does not
+	// apply. A key id that S3 has rejected is not offered again if the source
+	// has another.
+	find(ctx context.Context, rejected string) ([]candidate, error)
+
+	// named tells whether the user asked for this source: then a bucket that it
+	// doesn't know is taken on the user's word.
+	named() bool
+
+	// changes tells whether asking again can bring another answer.
+	changes() bool
+}
+
+// Find returns the one bucket that the request means. Where it could mean
+// several the error is ErrAmbiguous and lists them. Errors are *Error values
+// and hold no secret.
+func Find(ctx context.Context, r Request) (Binding, error) {
+	r = r.withDefaults()
+	if err := r.check(); err != nil {
+		return Binding{}, err
+	}
+	var skipped []error
+	for _, s := range r.sources() {
+		c, err := r.findIn(ctx, s, "")
+		if errors.Is(err, ErrNotHere) {
+			skipped = append(skipped, err)
+			continue
+		}
+		if err != nil {
+			return Binding{}, err
+		}
+		return r.bind(s, c)
+	}
+	return Binding{}, r.nothing(skipped)
+}
+
+func (r Request) withDefaults() Request {
+	if r.Log == nil {
+		r.Log = slog.New(slog.DiscardHandler)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.Progress == nil {
+		r.Progress = func(string) {}
+	}
+	return r
+}
+
+// check refuses flags that contradict each other.
+func (r Request) check() error {
+	cloudFoundry := r.Service+r.Key+r.App+r.Org+r.Space != "" || r.CreateKey
+	clash := func(text string) error {
+		return &Error{Kind: ErrUsage, Text: text, Advice: "leave one of them out"}
+	}
+	switch {
+	case r.Profile != "" && r.File != "":
+		return clash("--profile and --credentials contradict each other")
+	case r.Profile != "" && cloudFoundry:
+		return clash("--profile and a service of Cloud Foundry contradict each other")
+	case r.File != "" && (r.Key+r.App+r.Org+r.Space != "" || r.CreateKey):
+		return clash("--credentials contradicts --key, --app, --org, --space and --create-key")
+	case r.App != "" && (r.Key != "" || r.CreateKey):
+		return clash("--app contradicts --key and --create-key: an app has credentials of its own")
+	case r.Key != "" && r.CreateKey:
+		return clash("--key and --create-key contradict each other")
+	case r.Profile != "" && r.Bucket == "":
+		return &Error{Kind: ErrUsage, Text: "--profile needs a bucket", Advice: "add --bucket NAME"}
+	case strings.ContainsAny(r.Bucket, "/: \t\n"):
+		return &Error{Kind: ErrUsage, Text: fmt.Sprintf("%q is not the name of a bucket", r.Bucket), Advice: "give the name alone, or s3://BUCKET/PREFIX/"}
+	}
+	if _, err := parseEndpoint(r.EndpointURL); err != nil {
+		return &Error{Kind: ErrUsage, Text: "--endpoint-url", Err: err, Advice: "an endpoint looks like https://s3.us-gov-west-1.amazonaws.com"}
+	}
+	return nil
+}
+
+// sources returns where to look, in order; see the package's comment.
+func (r Request) sources() []source {
+	environment := []source{vcapVariable{r}, vcapFile{r}, bindingRoot{r}}
+	switch {
+	case r.Profile != "":
+		return []source{sdkChain{r}}
+	case r.File != "":
+		return []source{&credentialsFile{Request: r}}
+	case r.Key+r.App+r.Org+r.Space != "" || r.CreateKey:
+		return []source{cloudFoundry{r}}
+	case r.Service != "":
+		return append(environment, cloudFoundry{r})
+	case r.Bucket != "" && r.EndpointURL != "":
+		return append(environment, awsVariables{r}, sdkChain{r})
+	case r.Bucket != "":
+		return append(environment, awsVariables{r}, cloudFoundry{r}, sdkChain{r})
+	}
+	return append(environment, awsVariables{r}, cloudFoundry{r})
+}
+
+func (r Request) findIn(ctx context.Context, s source, rejected string) (candidate, error) {
+	all, err := s.find(ctx, rejected)
+	if err != nil {
+		return candidate{}, err
+	}
+	return r.pick(all, s.named())
+}
+
+// pick chooses among the candidates of one source by --service and --bucket.
+func (r Request) pick(all []candidate, named bool) (candidate, error) {
+	if r.Service != "" {
+		matching := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool {
+			return c.Service != r.Service && c.Key != r.Service
+		})
+		if len(matching) == 0 && !named {
+			return candidate{}, notHere("no service %s among %s", r.Service, listed(all))
+		}
+		if len(matching) == 0 && !(len(all) == 1 && all[0].Service == "") {
+			return candidate{}, &Error{
+				Kind: ErrNotFound, Text: "no S3 service " + r.Service + " here, but", Candidates: candidates(all),
+				Advice: "give one of these as --service",
+			}
+		}
+		if len(matching) > 0 {
+			all = matching
+		}
+	}
+	if r.Bucket != "" {
+		return r.pickBucket(all, named)
+	}
+	if len(all) > 1 {
+		return candidate{}, &Error{
+			Kind: ErrAmbiguous, Text: fmt.Sprintf("%d S3 services could be meant", len(all)), Candidates: candidates(all),
+			Advice: "name one with --service, or a bucket with --bucket",
+		}
+	}
+	c := all[0]
+	if c.Bucket == "" {
+		return candidate{}, &Error{Kind: ErrNotFound, Text: c.Source + ": the credentials name no bucket", Advice: "name it with --bucket"}
+	}
+	return c, nil
+}
+
+// pickBucket chooses the candidate that opens the wanted bucket.
+func (r Request) pickBucket(all []candidate, named bool) (candidate, error) {
+	at := slices.IndexFunc(all, func(c candidate) bool { return c.Bucket == r.Bucket })
+	if at < 0 {
+		at = slices.IndexFunc(all, func(c candidate) bool { return c.opens(r.Bucket) })
+	}
+	if at < 0 && len(all) == 1 && (named || all[0].Bucket == "") {
+		at = 0
+	}
+	if at < 0 {
+		if !named {
+			return candidate{}, notHere("no bucket %s among %s", r.Bucket, listed(all))
+		}
+		return candidate{}, &Error{
+			Kind: ErrNotFound, Text: "no S3 service here has the bucket " + r.Bucket + ", but", Candidates: candidates(all),
+			Advice: "name the service whose key opens it with --service",
+		}
+	}
+	c := all[at]
+	if c.Bucket != r.Bucket {
+		c.AdditionalBuckets = append(slices.DeleteFunc(slices.Clone(c.AdditionalBuckets),
+			func(b string) bool { return b == r.Bucket || b == "" }), c.Bucket)
+		c.AdditionalBuckets = slices.DeleteFunc(c.AdditionalBuckets, func(b string) bool { return b == "" })
+		c.Bucket, c.Plan = r.Bucket, "" // the plan is that of the other bucket
+	}
+	return c, nil
+}
+
+func candidates(all []candidate) []Candidate {
+	out := make([]Candidate, len(all))
+	for i, c := range all {
+		out[i] = c.describe()
+	}
+	return out
+}
+
+func listed(all []candidate) string {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.describe().String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// bind makes the candidate the answer: flags override what the source said, and
+// the credentials learn where to ask again.
+func (r Request) bind(s source, c candidate) (Binding, error) {
+	b := c.Binding
+	b.Prefix = r.Prefix
+	if r.Region != "" {
+		b.Region = r.Region
+	}
+	if r.EndpointURL != "" {
+		b.Endpoint, _ = parseEndpoint(r.EndpointURL) // check has seen it
+	}
+	b.PathStyle = needsPathStyle(b.Endpoint, b.Bucket)
+	if r.PathStyle != nil {
+		b.PathStyle = *r.PathStyle
+	}
+	if b.InsecureSkipVerify {
+		r.Log.Warn("the service says that its server's certificate cannot be checked; the connection is not safe from eavesdroppers",
+			"endpoint", b.Endpoint, "source", b.Source)
+	}
+	var ask func(context.Context, string) (aws.Credentials, error)
+	if s.changes() {
+		ask = func(ctx context.Context, rejected string) (aws.Credentials, error) {
+			return r.again(ctx, s, c, rejected)
+		}
+	}
+	b.Credentials = newProvider(c.keys, r.Now, ask)
+	return b, nil
+}
+
+// again asks a source for newer keys of the same bucket.
+func (r Request) again(ctx context.Context, s source, old candidate, rejected string) (aws.Credentials, error) {
+	c, err := r.findIn(ctx, s, rejected)
+	if err != nil {
+		return aws.Credentials{}, fmt.Errorf("asking for newer credentials: %w", err)
+	}
+	if c.Bucket != old.Bucket {
+		return aws.Credentials{}, &Error{
+			Kind: ErrNotFound, Text: fmt.Sprintf("%s now names another bucket, %s", c.Source, c.Bucket),
+			Advice: "the service was made anew; unmount and mount again",
+		}
+	}
+	r.Log.Info("newer credentials found", "source", c.Source, "key", c.keys.AccessKeyID)
+	return c.keys, nil
+}
+
+// nothing is the error for a search that found no bucket. Of the reasons that
+// the sources gave, being logged out comes first: it is what most people can
+// mend.
+func (r Request) nothing(skipped []error) error {
+	e := &Error{
+		Kind: ErrNotFound, Text: "no bucket found",
+		Advice: "run cf login, or give --credentials FILE, --service NAME or --bucket NAME",
+	}
+	var reasons []string
+	for _, err := range skipped {
+		reasons = append(reasons, err.Error())
+		if errors.Is(err, ErrLoggedOut) {
+			e.Kind = ErrLoggedOut
+		}
+	}
+	if len(reasons) > 0 {
+		e.Text += ": " + strings.Join(reasons, "; ")
+	}
+	return e
+}
