@@ -1,0 +1,203 @@
+package cache
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Verdict is what is known about a name.
+type Verdict int
+
+// The verdicts. Unknown means that the bucket has to be asked.
+const (
+	Unknown Verdict = iota
+	Present
+	Absent
+)
+
+// DefaultNamesBytes is the memory of a Names whose config names none: about
+// 100,000 names with what a listing tells of each.
+const DefaultNamesBytes = 32 << 20
+
+// NamesConfig configures [NewNames].
+type NamesConfig struct {
+	// TTL is how long what a listing or a request told is believed. With 0
+	// nothing is remembered.
+	TTL time.Duration
+
+	// NegativeTTL is how long a name given to PutAbsent is believed to be
+	// missing, where no complete listing says so for longer.
+	NegativeTTL time.Duration
+
+	// MaxBytes bounds the estimated memory of keys, names and entries. Whole
+	// directories are dropped, the least recently used first. 0 is
+	// DefaultNamesBytes.
+	MaxBytes int64
+
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Named is a name in a directory and what is known of it.
+type Named[E any] struct {
+	Name  string
+	Entry E
+}
+
+// NamesStats counts what a Names holds and how often it knew the answer.
+type NamesStats struct {
+	Directories int
+	Bytes       int64  // estimated
+	Hits        uint64 // lookups answered
+	Misses      uint64 // lookups that have to ask the bucket
+	Evicted     uint64 // directories dropped because of MaxBytes
+}
+
+// Names remembers the names in directories. A directory is named by its key
+// prefix, such as "" or "a/b/". It is safe for concurrent use.
+type Names[E any] struct {
+	cfg   NamesConfig
+	start time.Time
+	scale scale[E]
+
+	mu    sync.Mutex
+	dirs  *simplelru.LRU[string, *directory[E]] // guarded by mu; ordered by use
+	bytes int64                                 // guarded by mu; the sum of dirs' bytes
+	scans map[string]map[*Scan[E]]struct{}      // guarded by mu; those under way
+	begun uint64                                // guarded by mu; scans so far
+	stats NamesStats                            // guarded by mu; only the counters
+}
+
+// NewNames returns an empty Names.
+func NewNames[E any](cfg NamesConfig) *Names[E] {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultNamesBytes
+	}
+	n := &Names[E]{cfg: cfg, start: cfg.Now(), scale: newScale[E](), scans: map[string]map[*Scan[E]]struct{}{}}
+	// Bounded by bytes, not by count. NewLRU fails only for a size below one.
+	n.dirs, _ = simplelru.NewLRU(math.MaxInt, func(_ string, d *directory[E]) { n.bytes -= d.bytes })
+	return n
+}
+
+// now is the time since n was made, which takes a third of a time.Time's room.
+func (n *Names[E]) now() time.Duration { return n.cfg.Now().Sub(n.start) }
+
+// Lookup tells what is known of a name, and for how much longer. In a complete
+// directory that is fresh, a name that is not in it is Absent.
+func (n *Names[E]) Lookup(dir, name string) (e E, left time.Duration, v Verdict) {
+	now := n.now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if d, ok := n.dirs.Get(dir); ok {
+		e, left, v = d.lookup(name, now)
+	}
+	if v == Unknown {
+		n.stats.Misses++
+	} else {
+		n.stats.Hits++
+	}
+	return e, left, v
+}
+
+// Put says that this mount made or saw the name just now. It replaces what was
+// known.
+func (n *Names[E]) Put(dir, name string, e E) {
+	n.note(dir, name, Present, n.cfg.TTL, e)
+}
+
+// PutAbsent says that this mount removed the name just now or saw that it is
+// missing.
+func (n *Names[E]) PutAbsent(dir, name string) {
+	var none E
+	n.note(dir, name, Absent, n.cfg.NegativeTTL, none)
+}
+
+// Drop forgets a name. Its directory, if it was complete, no longer is.
+func (n *Names[E]) Drop(dir, name string) {
+	if n.cfg.TTL <= 0 {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tellScans(dir, name, Unknown)
+	if n.dirs.Contains(dir) {
+		n.change(dir, func(d *directory[E]) { d.forget(name) })
+	}
+}
+
+// Dir returns a fresh and complete directory, sorted by name bytewise, and for
+// how much longer it holds. The caller must not change the slice.
+func (n *Names[E]) Dir(dir string) (entries []Named[E], left time.Duration, ok bool) {
+	now := n.now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d, ok := n.dirs.Get(dir)
+	if !ok || !d.fresh(now, complete) {
+		n.stats.Misses++
+		return nil, 0, false
+	}
+	n.stats.Hits++
+	left = d.until - now
+	n.change(dir, func(d *directory[E]) { entries = d.merged() })
+	return entries, left, true
+}
+
+// Partial reports whether a fresh partial listing of the directory is known, so
+// that listing its first page again would tell nothing new.
+func (n *Names[E]) Partial(dir string) bool {
+	now := n.now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d, ok := n.dirs.Get(dir)
+	return ok && d.fresh(now, partial)
+}
+
+// note records what happened to a name, in its directory and for the scans of
+// it that are under way.
+func (n *Names[E]) note(dir, name string, v Verdict, ttl time.Duration, e E) {
+	if n.cfg.TTL <= 0 {
+		return
+	}
+	now := n.now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tellScans(dir, name, v)
+	n.change(dir, func(d *directory[E]) { d.note(name, e, v, now+ttl, now) })
+}
+
+// change applies f to a directory, made if missing, accounts for its new
+// weight, and makes room where that is too much. n.mu is held.
+func (n *Names[E]) change(dir string, f func(*directory[E])) {
+	d, ok := n.dirs.Get(dir)
+	if !ok {
+		d = newDirectory(dir, n.scale)
+		n.dirs.Add(dir, d)
+	} else {
+		n.bytes -= d.bytes
+	}
+	f(d)
+	n.bytes += d.bytes
+	if d.bytes > n.cfg.MaxBytes { // it would only push out all others first
+		n.dirs.Remove(dir)
+		n.stats.Evicted++
+	}
+	for n.bytes > n.cfg.MaxBytes {
+		n.dirs.RemoveOldest()
+		n.stats.Evicted++
+	}
+}
+
+// Stats returns the counts so far.
+func (n *Names[E]) Stats() NamesStats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.stats
+	s.Directories, s.Bytes = n.dirs.Len(), n.bytes
+	return s
+}
