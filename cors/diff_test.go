@@ -19,7 +19,7 @@ func TestDiffShowsWhatChanges(t *testing.T) {
 		ID: "web", AllowedOrigins: words("https://a.example.gov", "https://b.example.gov"),
 		AllowedMethods: words("GET", "HEAD"), ExposeHeaders: words("ETag"), MaxAgeSeconds: seconds32(3600),
 	}
-	widened := web.clone()
+	widened := clone(web)
 	widened.AllowedOrigins = append(widened.AllowedOrigins, "https://c.example.gov")
 	widened.MaxAgeSeconds = nil
 	var many []Rule

@@ -103,7 +103,7 @@ func TestEveryFixIsClean(t *testing.T) {
 func TestLintRules(t *testing.T) {
 	ok := Rule{AllowedOrigins: []string{"https://a.gov"}, AllowedMethods: []string{"GET"}}
 	with := func(change func(*Rule)) []Rule {
-		r := ok.clone()
+		r := clone(ok)
 		change(&r)
 		return []Rule{r}
 	}

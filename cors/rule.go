@@ -1,6 +1,10 @@
 package cors
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
 
 // Limits of a CORS configuration, from the API reference of PutBucketCors.
 const (
@@ -14,18 +18,12 @@ const (
 func Methods() []string { return []string{"GET", "HEAD", "PUT", "POST", "DELETE"} }
 
 // Rule is one CORS rule. The order of rules matters, that of values within a
-// rule doesn't.
-type Rule struct {
-	ID             string   // optional
-	AllowedHeaders []string // request headers; one * each, any case
-	AllowedMethods []string
-	AllowedOrigins []string // one * each, exact case
-	ExposeHeaders  []string // response headers that a page may read
-	MaxAgeSeconds  *int32   // how long a browser may remember the preflight; nil leaves it to the browser
-}
+// rule doesn't. Origins and request headers may have one * each; origins are
+// compared in exact case, header names in any.
+type Rule = s3.CORSRule
 
 // clone copies a rule so that changing the copy's lists leaves r alone.
-func (r Rule) clone() Rule {
+func clone(r Rule) Rule {
 	r.AllowedHeaders = slices.Clone(r.AllowedHeaders)
 	r.AllowedMethods = slices.Clone(r.AllowedMethods)
 	r.AllowedOrigins = slices.Clone(r.AllowedOrigins)
@@ -36,7 +34,7 @@ func (r Rule) clone() Rule {
 func cloneAll(rules []Rule) []Rule {
 	out := make([]Rule, len(rules))
 	for i, r := range rules {
-		out[i] = r.clone()
+		out[i] = clone(r)
 	}
 	return out
 }
@@ -58,4 +56,17 @@ func equalAge(a, b *int32) bool {
 		return a == b
 	}
 	return *a == *b
+}
+
+// Same tells whether two configurations mean the same: the same rules in the
+// same order, whatever the order of the values in them.
+func Same(a, b []Rule) bool {
+	return slices.EqualFunc(a, b, func(x, y Rule) bool {
+		return x.ID == y.ID &&
+			sameSet(lower(x.AllowedHeaders), lower(y.AllowedHeaders)) &&
+			sameSet(x.AllowedMethods, y.AllowedMethods) &&
+			sameSet(x.AllowedOrigins, y.AllowedOrigins) &&
+			sameSet(lower(x.ExposeHeaders), lower(y.ExposeHeaders)) &&
+			equalAge(x.MaxAgeSeconds, y.MaxAgeSeconds)
+	})
 }
