@@ -43,7 +43,8 @@ type Attributes struct {
 }
 
 // Info is what a Head, a Get or a write tells about an object. After a write
-// only the Object part, and what the server answered, is filled in.
+// only the Object part, and what the server answered, is filled in; S3 does not
+// tell LastModified after a Put or Complete, nor Size after a Copy, where it is -1.
 type Info struct {
 	Object
 	Attributes

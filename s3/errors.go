@@ -3,7 +3,9 @@ package s3
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 )
 
 // The kinds of failure. Each error of a Bucket is exactly one of them, tested
@@ -27,6 +29,10 @@ var (
 	ErrThrottled   = errors.New("server asks to slow down")
 	ErrUnavailable = errors.New("server unavailable") // no answer, or a 5xx
 	ErrCanceled    = errors.New("canceled")           // the caller's context ended
+
+	// The next two are found when a bucket is opened; neither goes away by itself.
+	ErrUntrusted = errors.New("server's certificate not accepted")
+	ErrRegion    = errors.New("bucket is in another region")
 )
 
 // Error is a failed request.
@@ -38,6 +44,12 @@ type Error struct {
 	Status    int    // HTTP status, 0 if there was no answer
 	RequestID string
 	Err       error // the cause; may be nil
+
+	// RetryAfter is how long the server asks to wait before another try; 0
+	// where it did not say.
+	RetryAfter time.Duration
+
+	header http.Header // of the answer, for those who want more of it
 }
 
 func (e *Error) Error() string {

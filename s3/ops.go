@@ -15,4 +15,14 @@ const (
 	OpCopyPart       = "UploadPartCopy"
 	OpCompleteUpload = "CompleteMultipartUpload"
 	OpAbortUpload    = "AbortMultipartUpload"
+
+	OpGetCORS       = "GetBucketCors"
+	OpPutCORS       = "PutBucketCors"
+	OpDeleteCORS    = "DeleteBucketCors"
+	OpGetTags       = "GetObjectTagging"
+	OpPutTags       = "PutObjectTagging"
+	OpGetVersioning = "GetBucketVersioning"
+	OpPutVersioning = "PutBucketVersioning"
+	OpListVersions  = "ListObjectVersions"
+	OpGetPolicy     = "GetBucketPolicy"
 )

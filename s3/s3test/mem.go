@@ -196,9 +196,12 @@ func (m *Mem) answer(v *version) s3.Info {
 	return info
 }
 
-// written is what the answer to a write tells about v.
+// written is what the answer to a write tells about v. S3 does not say when that
+// was.
 func written(v *version) s3.Info {
-	return s3.Info{Object: v.info.Object, Checksum: v.info.Checksum, Parts: v.info.Parts}
+	info := s3.Info{Object: v.info.Object, Checksum: v.info.Checksum, Parts: v.info.Parts}
+	info.LastModified = time.Time{}
+	return info
 }
 
 // check refuses what S3 refuses whatever the bucket holds.

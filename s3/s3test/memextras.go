@@ -18,7 +18,7 @@ type extras struct {
 
 // GetCORS implements [s3.CORS].
 func (m *Mem) GetCORS(ctx context.Context) ([]s3.CORSRule, error) {
-	if err := check(ctx, "GetBucketCors", "-"); err != nil {
+	if err := check(ctx, s3.OpGetCORS, "-"); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
@@ -28,11 +28,11 @@ func (m *Mem) GetCORS(ctx context.Context) ([]s3.CORSRule, error) {
 
 // PutCORS implements [s3.CORS].
 func (m *Mem) PutCORS(ctx context.Context, rules []s3.CORSRule) error {
-	if err := check(ctx, "PutBucketCors", "-"); err != nil {
+	if err := check(ctx, s3.OpPutCORS, "-"); err != nil {
 		return err
 	}
 	if len(rules) == 0 || len(rules) > 100 {
-		return refuse("PutBucketCors", "", s3.ErrInvalid, "MalformedXML", 400)
+		return refuse(s3.OpPutCORS, "", s3.ErrInvalid, "MalformedXML", 400)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,7 +42,7 @@ func (m *Mem) PutCORS(ctx context.Context, rules []s3.CORSRule) error {
 
 // DeleteCORS implements [s3.CORS].
 func (m *Mem) DeleteCORS(ctx context.Context) error {
-	if err := check(ctx, "DeleteBucketCors", "-"); err != nil {
+	if err := check(ctx, s3.OpDeleteCORS, "-"); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -65,12 +65,12 @@ func cloneCORS(rules []s3.CORSRule) []s3.CORSRule {
 
 // GetTags implements [s3.Tags].
 func (m *Mem) GetTags(ctx context.Context, key, versionID string) (map[string]string, error) {
-	if err := check(ctx, "GetObjectTagging", key); err != nil {
+	if err := check(ctx, s3.OpGetTags, key); err != nil {
 		return nil, err
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	v, err := m.find("GetObjectTagging", key, versionID)
+	v, err := m.find(s3.OpGetTags, key, versionID)
 	if err != nil {
 		return nil, err
 	}
@@ -79,15 +79,15 @@ func (m *Mem) GetTags(ctx context.Context, key, versionID string) (map[string]st
 
 // PutTags implements [s3.Tags].
 func (m *Mem) PutTags(ctx context.Context, key, versionID string, tags map[string]string) error {
-	if err := check(ctx, "PutObjectTagging", key); err != nil {
+	if err := check(ctx, s3.OpPutTags, key); err != nil {
 		return err
 	}
-	if err := checkOptions("PutObjectTagging", key, s3.Attributes{}, tags); err != nil {
+	if err := checkOptions(s3.OpPutTags, key, s3.Attributes{}, tags); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v, err := m.find("PutObjectTagging", key, versionID)
+	v, err := m.find(s3.OpPutTags, key, versionID)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *Mem) PutTags(ctx context.Context, key, versionID string, tags map[strin
 
 // Versioning implements [s3.Versions].
 func (m *Mem) Versioning(ctx context.Context) (s3.VersioningState, error) {
-	if err := check(ctx, "GetBucketVersioning", "-"); err != nil {
+	if err := check(ctx, s3.OpGetVersioning, "-"); err != nil {
 		return "", err
 	}
 	m.mu.RLock()
@@ -107,7 +107,7 @@ func (m *Mem) Versioning(ctx context.Context) (s3.VersioningState, error) {
 
 // SetVersioning implements [s3.Versions].
 func (m *Mem) SetVersioning(ctx context.Context, state s3.VersioningState) error {
-	if err := check(ctx, "PutBucketVersioning", "-"); err != nil {
+	if err := check(ctx, s3.OpPutVersioning, "-"); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -119,7 +119,7 @@ func (m *Mem) SetVersioning(ctx context.Context, state s3.VersioningState) error
 // ListVersions implements [s3.Versions]. A page ends only between keys, so it
 // may be longer than asked for.
 func (m *Mem) ListVersions(ctx context.Context, in s3.VersionsInput) (s3.VersionsPage, error) {
-	if err := check(ctx, "ListObjectVersions", "-"); err != nil {
+	if err := check(ctx, s3.OpListVersions, "-"); err != nil {
 		return s3.VersionsPage{}, err
 	}
 	limit := m.cfg.MaxPage
@@ -152,7 +152,7 @@ func (m *Mem) SetPublic(public bool) {
 
 // Public implements [s3.Policy].
 func (m *Mem) Public(ctx context.Context) (bool, error) {
-	if err := check(ctx, "GetBucketPolicy", "-"); err != nil {
+	if err := check(ctx, s3.OpGetPolicy, "-"); err != nil {
 		return false, err
 	}
 	m.mu.RLock()

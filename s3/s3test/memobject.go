@@ -140,7 +140,9 @@ func (m *Mem) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOpti
 		return s3.Info{}, err
 	}
 	m.store(v)
-	return written(v), nil
+	info := written(v)
+	info.LastModified, info.Size = v.info.LastModified, -1 // what S3 says, and what not
+	return info, nil
 }
 
 // source returns the version that a copy is to read.
