@@ -37,10 +37,13 @@ func openFolder(path string) (_ *folder, err error) {
 			err = fmt.Errorf("opening cache directory %s: %w", path, err)
 		}
 	}()
-	if err := os.MkdirAll(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
 	dir, err := openDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, err
+		}
+		dir, err = openDir(path)
+	}
 	if err != nil {
 		return nil, err
 	}
