@@ -17,9 +17,14 @@ func safeMethods() []string { return []string{"GET", "HEAD", "POST"} }
 // Content-Type is taken to be something that a form doesn't send, such as
 // application/json.
 func NeedsPreflight(method string, headers []string) bool {
+	return !slices.Contains(safeMethods(), method) || len(AskedFor(headers)) > 0
+}
+
+// AskedFor are those of a request's headers that a browser names in a
+// preflight: the others it sends to anybody.
+func AskedFor(headers []string) []string {
 	safe := []string{"accept", "accept-language", "content-language"}
-	return !slices.Contains(safeMethods(), method) ||
-		slices.ContainsFunc(lower(headers), func(h string) bool { return !slices.Contains(safe, h) })
+	return slices.DeleteFunc(slices.Clone(headers), func(h string) bool { return slices.Contains(safe, strings.ToLower(h)) })
 }
 
 // neverSent tells whether a page can't set this request header, so that no
@@ -70,7 +75,7 @@ func Accepts(q Request, r Response) (ok bool, why string) {
 	for _, h := range lower(q.Headers) {
 		// The one header that * doesn't stand for.
 		star := h != "authorization" && slices.Contains(allowed, "*")
-		if !NeedsPreflight("GET", []string{h}) || slices.Contains(allowed, h) || star {
+		if len(AskedFor([]string{h})) == 0 || slices.Contains(allowed, h) || star {
 			continue
 		}
 		return false, fmt.Sprintf("Access-Control-Allow-Headers is %q, without %s", r.AllowHeaders, h)
