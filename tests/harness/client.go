@@ -44,11 +44,16 @@ func (s *Server) Client(bucket string) *Client {
 	})}
 }
 
-// Put writes an object.
+// Write writes an object.
+func (c *Client) Write(ctx context.Context, key string, data []byte) error {
+	_, err := c.PutObject(ctx, &awss3.PutObjectInput{Bucket: &c.Bucket, Key: &key, Body: bytes.NewReader(data)})
+	return err
+}
+
+// Put writes an object; not being able to fails the test.
 func (c *Client) Put(t testing.TB, key string, data []byte) {
 	t.Helper()
-	_, err := c.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: &c.Bucket, Key: &key, Body: bytes.NewReader(data)})
-	if err != nil {
+	if err := c.Write(t.Context(), key, data); err != nil {
 		t.Fatalf("putting %q: %v", key, err)
 	}
 }

@@ -21,7 +21,8 @@ type Request struct {
 	Key    string
 	Query  string
 	Header http.Header
-	Status int // 0 if there was no answer
+	Length int64 // of the body; -1 if unknown
+	Status int   // 0 if there was no answer
 	Start  time.Time
 }
 
@@ -147,7 +148,7 @@ func describe(r *http.Request) Request {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	return Request{
 		Op: operation(r, key), Bucket: bucket, Key: key, Query: r.URL.RawQuery,
-		Header: r.Header.Clone(), Start: time.Now(),
+		Header: r.Header.Clone(), Length: r.ContentLength, Start: time.Now(),
 	}
 }
 

@@ -1,0 +1,86 @@
+package mount
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hanwen/go-fuse/v2/posixtest"
+
+	"github.com/cgs3fs/cgs3fs/tests/harness"
+)
+
+// refused lists the tests of go-fuse's suite that do not hold here, each with
+// the reason, which SEMANTICS.md gives to users as well.
+var refused = map[string]string{
+	"Link":             "S3 has no hard links: link is refused with EPERM",
+	"LinkUnlinkRename": "needs hard links",
+}
+
+func TestPosix(t *testing.T) {
+	s := harness.NewServer(t)
+	m := s.Mount(t, s.Bucket(t).Bucket)
+	var names []string
+	for name := range posixtest.All {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			if why, ok := refused[name]; ok {
+				t.Skip(why)
+			}
+			// Some of the suite's tests look at the whole directory they are given.
+			dir := m.Path(strings.ToLower(name))
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			posixtest.All[name](t, dir)
+		})
+	}
+	for name := range refused {
+		if _, ok := posixtest.All[name]; !ok {
+			t.Errorf("%s is listed as refused but is no test of the suite", name)
+		}
+	}
+}
+
+// What is refused is refused with the documented errno, not by accident.
+func TestRefusals(t *testing.T) {
+	s := harness.NewServer(t)
+	m := s.Mount(t, s.Bucket(t).Bucket)
+	write(t, m.Path("file"), []byte("content"))
+	for _, row := range []struct {
+		what string
+		do   func() error
+		want syscall.Errno
+	}{
+		{"hard link", func() error { return os.Link(m.Path("file"), m.Path("link")) }, syscall.EPERM},
+		{"device", func() error { return syscall.Mknod(m.Path("null"), syscall.S_IFCHR|0o600, 0x103) }, syscall.EPERM},
+		{"fifo", func() error { return syscall.Mkfifo(m.Path("fifo"), 0o600) }, syscall.EPERM},
+		{"socket", func() error { return syscall.Mknod(m.Path("socket"), syscall.S_IFSOCK|0o600, 0) }, syscall.EPERM},
+		{"long name", func() error { return os.Mkdir(m.Path(strings.Repeat("n", 256)), 0o755) }, syscall.ENAMETOOLONG},
+		{"rmdir of a full directory", func() error {
+			return errors.Join(os.Mkdir(m.Path("full"), 0o755), os.WriteFile(m.Path("full", "f"), nil, 0o644), syscall.Rmdir(m.Path("full")))
+		}, syscall.ENOTEMPTY},
+		{"rename of a directory into itself", func() error { return os.Rename(m.Path("full"), m.Path("full", "below")) }, syscall.EINVAL},
+		{"rename onto a full directory", func() error {
+			return errors.Join(os.Mkdir(m.Path("other"), 0o755), os.Rename(m.Path("other"), m.Path("full")))
+		}, syscall.ENOTEMPTY},
+		{"file in the place of a directory", func() error { return os.Rename(m.Path("file"), m.Path("full")) }, syscall.EISDIR},
+		{"directory in the place of a file", func() error { return os.Rename(m.Path("full"), m.Path("file")) }, syscall.ENOTDIR},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			if err := row.do(); !errors.Is(err, row.want) {
+				// os.Rename looks at the target itself and says EEXIST for directories.
+				if row.want == syscall.ENOTEMPTY && errors.Is(err, syscall.EEXIST) || row.want == syscall.EISDIR && errors.Is(err, syscall.EEXIST) {
+					return
+				}
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+		})
+	}
+}
