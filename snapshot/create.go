@@ -1,0 +1,356 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// CreateOptions say what snapshot to make. The zero value is a full one of the
+// whole bucket.
+type CreateOptions struct {
+	From    string    // only keys with this prefix
+	Filter  []Pattern // which of them
+	Comment string
+	Tags    []string
+
+	Incremental bool   // link objects that are unchanged since Parent
+	Parent      string // name of a snapshot; empty is the latest, if there is one
+
+	IfMissing   bool // do nothing if there is an existing one of today
+	NoResume    bool // begin anew even if today's was interrupted
+	TakeOver    bool // take the claim of a run that seems alive: its machine is known to be gone
+	Strict      bool // do not commit a partial one
+	AllowPublic bool // although anybody may read the destination
+
+	Progress *Progress // may be nil
+
+	adopt  ID                                                // index what another tool put there; see Store.Adopt
+	narrow func(context.Context, batch) ([]s3.Object, error) // takes only some of a batch: a Safety snapshot
+}
+
+// digest is the same for runs that may continue each other's work.
+func (o CreateOptions) digest(source string) string {
+	data, err := json.Marshal([]any{source, o.From, o.Filter, o.Incremental, o.Parent, o.adopt, o.narrow != nil})
+	if err != nil {
+		panic(err) // only strings
+	}
+	return sum256(data)
+}
+
+// Progress counts what a run has done. It may be read at any time.
+type Progress struct {
+	Listed, ListedBytes atomic.Int64 // found in the source so far
+	Copied, CopiedBytes atomic.Int64 // copied by this run
+	Kept                atomic.Int64 // found copied by an earlier run that was interrupted
+	Linked              atomic.Int64
+	Skipped             atomic.Int64
+	Phase               atomic.Int32 // one of the Phase… values
+	Done                atomic.Bool  // all is listed: Listed is the whole
+}
+
+// The phases of a run, in their order.
+const (
+	PhaseCopying int32 = iota
+	PhaseChecking
+	PhaseCommitting
+)
+
+// Created is what Create did.
+type Created struct {
+	*Manifest
+	Existed  bool // IfMissing: it was there already
+	Resumed  bool // it continued an interrupted run
+	TagsLost int64
+	Copies   int64 // that this run made
+}
+
+// creation is one run of Create.
+type creation struct {
+	s        *Store
+	o        CreateOptions
+	filter   Filter
+	id       ID
+	run      string
+	started  time.Time
+	resumed  bool
+	lease    *lease
+	copier   *copier
+	parent   *Manifest // nil: link nothing
+	own      []string  // prefixes of snapshots in the source, which are never copied
+	progress *Progress
+	tagsLost atomic.Int64
+
+	mu     sync.Mutex
+	refs   map[int]SegmentRef // guarded by mu; by number
+	serial int                // guarded by mu; the last number in use
+	listed time.Time          // guarded by mu; when the last span was
+}
+
+// Create makes a snapshot, or finishes one that was interrupted. It returns
+// ErrLocked if another run is at it, ErrRefused with advice where it would be
+// unsafe; after any other error a second run continues where this one ended.
+func (s *Store) Create(ctx context.Context, o CreateOptions) (*Created, error) {
+	c, existing, err := s.prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if existing != nil {
+		return &Created{Manifest: existing, Existed: true}, nil
+	}
+	var m *Manifest
+	err = c.lease.hold(ctx, func(ctx context.Context) (err error) {
+		m, err = c.make(ctx)
+		return err
+	})
+	if err != nil {
+		c.lease.abandon(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("making %s: %w", c.id, err)
+	}
+	if err := errors.Join(s.tidy(ctx, m), c.lease.release(ctx)); err != nil {
+		s.cfg.Log.Warn("plans or claim left behind; prune removes them", "snapshot", c.id, "err", err)
+	}
+	return &Created{
+		Manifest: m, Resumed: c.resumed, TagsLost: c.tagsLost.Load(), Copies: c.progress.Copied.Load(),
+	}, nil
+}
+
+// make does the work between claim and commit, each step of which a later run
+// may find done.
+func (c *creation) make(ctx context.Context) (*Manifest, error) {
+	if err := c.s.checkUnlocked(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.gather(ctx); err != nil {
+		return nil, err
+	}
+	c.progress.Phase.Store(PhaseChecking)
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
+	c.progress.Phase.Store(PhaseCommitting)
+	return c.commit(ctx)
+}
+
+// gather writes the segments, and makes the copies that they tell of.
+func (c *creation) gather(ctx context.Context) error {
+	if c.o.adopt != "" {
+		return c.index(ctx)
+	}
+	left, plans, err := c.takeStock(ctx)
+	if err != nil {
+		return err
+	}
+	return c.copyAll(ctx, left, plans)
+}
+
+// prepare looks at all that could forbid the run, chooses its ID and claims it.
+// It returns an existing snapshot instead if that will do.
+func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manifest, error) {
+	filter, err := newFilter(o.Filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.refusePublic(ctx, o.AllowPublic); err != nil {
+		return nil, nil, err
+	}
+	c := &creation{s: s, o: o, filter: filter, progress: o.Progress, refs: map[int]SegmentRef{}}
+	if c.progress == nil {
+		c.progress = &Progress{}
+	}
+	ids, err := s.ids(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Incremental {
+		if c.parent, err = s.parent(ctx, o.Parent); err != nil {
+			return nil, nil, err
+		}
+	}
+	existing, err := c.chooseID(ctx, ids)
+	if existing != nil || err != nil {
+		return nil, existing, err
+	}
+	if o.adopt == "" {
+		if c.own, err = s.ownPrefixes(ctx, append(ids, c.id)); err != nil {
+			return nil, nil, err
+		}
+	}
+	c.copier = s.copier(s.source, s.dest, s.cfg.SourceName)
+	return c, nil, c.claim(ctx)
+}
+
+func newFilter(patterns []Pattern) (Filter, error) {
+	var exclude, include []string
+	for _, p := range patterns {
+		if p.Exclude != "" {
+			exclude = append(exclude, p.Exclude)
+		} else {
+			include = append(include, p.Include)
+		}
+	}
+	return NewFilter(exclude, include)
+}
+
+// refusePublic guards against publishing a bucket: copies and manifests under a
+// policy that lets everybody read.
+func (s *Store) refusePublic(ctx context.Context, allow bool) error {
+	policy, ok := s3.As[s3.Policy](s.dest)
+	if !ok || allow {
+		return nil
+	}
+	public, err := policy.Public(ctx)
+	if err != nil {
+		s.cfg.Log.Debug("bucket policy not known", "err", err)
+		return nil
+	}
+	if public {
+		return fmt.Errorf("%w: anybody may read the bucket %s, and could read every copy in it; snapshot into another bucket or allow it", ErrRefused, s.cfg.DestName)
+	}
+	return nil
+}
+
+// parent finds what to link to: the one named, or else the newest. A first
+// incremental snapshot has none.
+func (s *Store) parent(ctx context.Context, name string) (*Manifest, error) {
+	id, err := s.Find(ctx, cmpOr(name, "latest"))
+	if errors.Is(err, ErrNoSnapshot) && name == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Load(ctx, id)
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// chooseID finds today's place: that of an interrupted run, or a free one.
+func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, err error) {
+	now := c.s.cfg.Now()
+	if c.o.adopt != "" {
+		return nil, c.chooseAdopted(ctx, ids)
+	}
+	for _, id := range slices.Backward(ids) {
+		if id.day() != dayID(now) {
+			continue
+		}
+		info, err := c.s.info(ctx, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case info.State.exists() && c.o.IfMissing:
+			return c.s.Load(ctx, id)
+		case info.Running && !c.o.TakeOver:
+			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
+		case info.State == Incomplete && !c.o.NoResume && c.o.narrow == nil && c.resumable(ctx, id):
+			c.id, c.resumed = id, true
+			return nil, nil
+		}
+	}
+	c.id = dayID(now)
+	if slices.Contains(ids, c.id) || c.o.narrow != nil {
+		for c.id = secondID(now); slices.Contains(ids, c.id); c.id = secondID(now) {
+			now = now.Add(time.Second)
+		}
+	}
+	return nil, c.refuseForeign(ctx)
+}
+
+// resumable says whether an interrupted run wanted what this one wants.
+func (c *creation) resumable(ctx context.Context, id ID) bool {
+	old, _, _, err := c.s.inspect(ctx, c.s.at.claim(id))
+	return err == nil && old.Options == c.o.digest(c.s.cfg.SourceName)
+}
+
+// refuseForeign keeps our copies apart from objects that others put under the
+// dated prefix.
+func (c *creation) refuseForeign(ctx context.Context) error {
+	prefix := c.s.at.objects(c.id)
+	page, err := c.s.dest.ListPage(ctx, s3.ListInput{Prefix: prefix, Max: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Objects) > 0 {
+		return fmt.Errorf("%w: there are objects below %s that no snapshot put there; adopt them, or choose another prefix", ErrRefused, prefix)
+	}
+	return nil
+}
+
+// ownPrefixes lists what belongs to snapshots in the source bucket, by their
+// control files, never by looks: a dated prefix without is data as any other.
+func (s *Store) ownPrefixes(ctx context.Context, ids []ID) ([]string, error) {
+	if !s.sameBucket() {
+		var err error
+		if ids, err = controlIDs(ctx, control{s.source}, s.at); err != nil {
+			return nil, err
+		}
+	}
+	prefixes := []string{s.at.control()}
+	for _, id := range ids {
+		prefixes = append(prefixes, s.at.objects(id))
+	}
+	return prefixes, nil
+}
+
+// claim takes the lease of the chosen ID.
+func (c *creation) claim(ctx context.Context) error {
+	s := c.s
+	c.run = s.cfg.NewRun()
+	c.started = s.cfg.Now().UTC()
+	mine := s.newClaim(c.run, "snapshot "+string(c.id))
+	mine.Options = c.o.digest(s.cfg.SourceName)
+	mine.Adopt = c.o.adopt != ""
+	lease, old, err := s.acquire(ctx, s.at.claim(c.id), mine, c.o.TakeOver)
+	if err != nil {
+		return err
+	}
+	if c.lease = lease; old != nil {
+		c.started = old.Started
+	}
+	return nil
+}
+
+// checkUnlocked returns ErrLocked while somebody removes snapshots.
+func (s *Store) checkUnlocked(ctx context.Context) error {
+	holder, _, alive, err := s.inspect(ctx, s.at.lock())
+	if errors.Is(err, s3.ErrNotFound) {
+		return nil
+	}
+	if err == nil && alive {
+		return fmt.Errorf("%w: %s", ErrLocked, holder)
+	}
+	return err
+}
+
+// ownObject says whether a key belongs to a snapshot.
+func (c *creation) ownObject(key string) bool {
+	for _, prefix := range c.own {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownSpans are the parts of the key space that need no listing.
+func (c *creation) ownSpans() []span {
+	spans := make([]span, len(c.own))
+	for i, prefix := range c.own {
+		spans[i] = below(prefix)
+	}
+	return spans
+}

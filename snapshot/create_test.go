@@ -1,0 +1,286 @@
+package snapshot
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+)
+
+func TestCreateCopiesEverythingOutsideTheSnapshots(t *testing.T) {
+	w := newWorld(t)
+	w.fill(30)
+	w.mem.PutBytes("data/2024/01/01/looks-like-a-snapshot", []byte("and is data"))
+	live := w.live()
+	live["data/2024/01/01/looks-like-a-snapshot"] = "and is data"
+
+	first := w.create(CreateOptions{})
+	if first.ID != "2026-11-23" || first.State != Complete {
+		t.Errorf("made %s, %s", first.ID, first.State)
+	}
+	wantSame(t, "first snapshot", contents(t, w.store(), first.ID), live)
+
+	w.clock.advance(time.Hour)
+	second := w.create(CreateOptions{})
+	if second.ID != "2026-11-23T100000Z" {
+		t.Errorf("the second is %s", second.ID)
+	}
+	wantSame(t, "second snapshot", contents(t, w.store(), second.ID), live)
+	for _, key := range w.mem.Keys() {
+		if strings.Contains(key, "/plan/") || strings.Contains(key, "claim.json") {
+			t.Errorf("%s is left behind", key)
+		}
+	}
+}
+
+func TestCreateKeepsAttributesAndTags(t *testing.T) {
+	for _, size := range []int{10, 500} { // a copy, and a copy in parts
+		w := newWorld(t)
+		want := s3.Attributes{
+			ContentType: "text/plain", ContentEncoding: "gzip", ContentLanguage: "en", ContentDisposition: "inline",
+			CacheControl: "max-age=5", Expires: "Thu, 01 Dec 2044 16:00:00 GMT", Metadata: map[string]string{"a": "b"},
+		}
+		tags := map[string]string{"k": "v"}
+		body := strings.NewReader(strings.Repeat("x", size))
+		if _, err := w.mem.Put(t.Context(), "key", body, s3.PutOptions{Attributes: want, Tags: tags, StorageClass: "STANDARD_IA"}); err != nil {
+			t.Fatal(err)
+		}
+		w.create(CreateOptions{})
+		got, err := w.mem.Head(t.Context(), "data/2026/11/23/key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, "attributes", got.Attributes, want)
+		gotTags, err := w.mem.GetTags(t.Context(), "data/2026/11/23/key", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, "tags", gotTags, tags)
+		if got.StorageClass != "STANDARD_IA" {
+			t.Errorf("class %q", got.StorageClass)
+		}
+	}
+}
+
+func TestCreateResumesAfterACrashAnywhere(t *testing.T) {
+	for _, when := range []s3test.Moment{s3test.BeforeCall, s3test.AfterCall} {
+		for at := 1; ; at++ {
+			w := newWorld(t)
+			w.fill(14)
+			live := w.live()
+			faulty := s3test.NewFaulty(w.mem, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
+			_, err := w.open(faulty).Create(t.Context(), CreateOptions{})
+			if !faulty.Crashed() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			list, err := w.store().List(t.Context())
+			if err != nil {
+				t.Fatalf("crash at %d: %v", at, err)
+			}
+			if existing := Existing(list); len(existing) == 0 {
+				w.clock.advance(leaseDead)
+				before := faulty.Log()
+				faulty.SetPlan(s3test.Plan{})
+				if _, err := w.open(faulty).Create(t.Context(), CreateOptions{}); err != nil {
+					t.Fatalf("resume after a crash at %d: %v", at, err)
+				}
+				wantNothingTwice(t, at, before, faulty.Log(), when)
+			}
+			wantSame(t, "snapshot", contents(t, w.store(), "2026-11-23"), live)
+			wantSame(t, "live data", w.live(), live)
+			if u := w.mem.Uploads(); len(u) > 0 {
+				t.Fatalf("crash at %d leaves uploads %v", at, u)
+			}
+		}
+	}
+}
+
+// wantNothingTwice checks that the whole log has one copy of each object but of
+// that which the crash interrupted.
+func wantNothingTwice(t *testing.T, at int, before, all []s3test.Call, when s3test.Moment) {
+	t.Helper()
+	n := map[string]int{}
+	for i, call := range all {
+		if call.Op != s3.OpCopy && call.Op != s3.OpCompleteUpload {
+			continue
+		}
+		if i+1 >= at && i < len(before) && !(when == s3test.AfterCall && i+1 == at) {
+			continue // never reached the bucket
+		}
+		if n[call.Key]++; n[call.Key] > 1 {
+			t.Errorf("crash at %d: %s copied %d times", at, call.Key, n[call.Key])
+		}
+	}
+}
+
+func TestTwoRunsAtOnceMakeOneSnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.fill(5)
+	s := w.store()
+	c, _, err := s.prepare(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store().Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second run gets %v", err)
+	}
+	if _, err := c.make(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunThatLostItsClaimStops(t *testing.T) {
+	w := newWorld(t)
+	w.fill(5)
+	slow := w.store()
+	c, _, err := slow.prepare(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(leaseDead)
+	w.create(CreateOptions{})
+	if _, err := c.make(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("the slow run gets %v", err)
+	}
+}
+
+func TestIfMissingIsQuiet(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	w.create(CreateOptions{})
+	if again := w.create(CreateOptions{IfMissing: true}); !again.Existed || again.ID != "2026-11-23" {
+		t.Errorf("got %+v", again)
+	}
+}
+
+func TestCreateRefusesForeignObjectsUnderItsPrefix(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("data/2026/11/23/mine", []byte("x"))
+	if _, err := w.store().Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCreateRefusesAPublicBucket(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	w.mem.SetPublic(true)
+	if _, err := w.store().Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	w.create(CreateOptions{AllowPublic: true})
+}
+
+func TestIncrementalLinksWhatIsUnchanged(t *testing.T) {
+	w := newWorld(t)
+	w.fill(20)
+	w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	w.mem.PutBytes("dir0/file00", []byte("new content"))
+	w.mem.PutBytes("dir9/new", []byte("new object"))
+	live := w.live()
+	second := w.create(CreateOptions{Incremental: true})
+	if second.Own != 2 || second.Parent != "2026-11-23" {
+		t.Errorf("%d objects of its own, parent %s", second.Own, second.Parent)
+	}
+	w.clock.advance(24 * time.Hour)
+	third := w.create(CreateOptions{Incremental: true})
+	if third.Own != 0 {
+		t.Errorf("%d objects of its own in the third", third.Own)
+	}
+	wantSame(t, "second", contents(t, w.store(), second.ID), live)
+	wantSame(t, "third", contents(t, w.store(), third.ID), live)
+}
+
+func TestIncrementalCopiesWhatTheOwnerLost(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	if err := w.mem.Delete(t.Context(), s3.Target{Key: "data/2026/11/23/dir0/file03"}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(24 * time.Hour)
+	second := w.create(CreateOptions{Incremental: true})
+	if second.Own != 1 {
+		t.Errorf("%d objects of its own", second.Own)
+	}
+	wantSame(t, "second", contents(t, w.store(), second.ID), w.live())
+}
+
+func TestCreateIntoAnotherBucketStreamsIfItMust(t *testing.T) {
+	for _, neighbours := range []bool{true, false} {
+		w := newWorld(t)
+		w.fill(20)
+		cfg := s3test.MemConfig{Now: w.clock.now, MinPartSize: 1}
+		if neighbours {
+			cfg.Neighbours = map[string]*s3test.Mem{"bucket": w.mem}
+		}
+		c := w.config(w.mem)
+		c.Dest, c.DestName = s3test.NewMem(cfg), "backups"
+		s := w.openConfig(c)
+		made, err := s.Create(t.Context(), CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Streamed
+		if neighbours {
+			want = ServerSide
+		}
+		if made.Copy != want {
+			t.Errorf("copied %s, want %s", made.Copy, want)
+		}
+		wantSame(t, "copy", contents(t, s, made.ID), w.live())
+	}
+}
+
+func TestFromAndFilterNarrowASnapshot(t *testing.T) {
+	w := newWorld(t)
+	for _, key := range []string{"a/x.txt", "a/x.tmp", "a/keep.tmp", "b/x.txt"} {
+		w.mem.PutBytes(key, []byte(key))
+	}
+	made := w.create(CreateOptions{From: "a/", Filter: []Pattern{{Exclude: "*.tmp"}, {Include: "keep.*"}}})
+	wantSame(t, "snapshot", contents(t, w.store(), made.ID), map[string]string{"a/x.txt": "a/x.txt", "a/keep.tmp": "a/keep.tmp"})
+}
+
+func TestUnreadableObjectsMakeItPartial(t *testing.T) {
+	w := newWorld(t)
+	w.fill(6)
+	plan := s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCopy, Key: "data/2026/11/23/dir1/file04", Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrArchived}}}}
+	made, err := w.open(s3test.NewFaulty(w.mem, plan)).Create(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.State != Partial || made.Skipped != 1 || made.Notes[0] != (Note{"dir1/file04", Archived, ""}) {
+		t.Errorf("%s, %d skipped, %v", made.State, made.Skipped, made.Notes)
+	}
+	if _, err := w.open(s3test.NewFaulty(w.mem, plan)).Create(t.Context(), CreateOptions{Strict: true}); err == nil {
+		w.clock.advance(time.Hour)
+	}
+}
+
+func TestAdoptIndexesWithoutCopying(t *testing.T) {
+	w := newWorld(t)
+	want := map[string]string{}
+	for _, key := range []string{"a", "b/c", "d/", "e//f"} {
+		w.mem.PutBytes("data/2025/06/01/"+key, []byte("old "+key))
+		want[key] = "old " + key
+	}
+	w.mem.PutBytes("data/2025/06/01/", nil)
+	made, err := w.store().Adopt(t.Context(), "data/2025/06/01/", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Mode != Adopted || made.Copies != 0 {
+		t.Errorf("%s, %d copies", made.Mode, made.Copies)
+	}
+	wantSame(t, "adopted", contents(t, w.store(), "2025-06-01"), want)
+	if _, err := w.store().Adopt(t.Context(), "2025/06/01", CreateOptions{}); !errors.Is(err, ErrRefused) {
+		t.Errorf("adopting again: %v", err)
+	}
+}
