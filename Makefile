@@ -8,7 +8,9 @@
 SHELL     := /bin/bash
 GO        ?= go
 TOOL      := $(GO) tool -modfile=$(CURDIR)/tools.mod
-BUILD     := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w'
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null)
+BUILD     := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+	-ldflags='-s -w -X github.com/cgs3fs/cgs3fs/command.Version=$(VERSION)'
 FUZZTIME  ?= 60s
 SOAKTIME  ?= 1h
 TESTFLAGS ?=

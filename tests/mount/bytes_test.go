@@ -25,14 +25,14 @@ func TestBytesWrittenAreTheObjectAtOnce(t *testing.T) {
 		if err := os.Mkdir(m.Path(fmt.Sprintf("dir %d", n)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		data := noise(uint64(n), n)
+		data := harness.Noise(uint64(n), n)
 		write(t, m.Path(name), data)
 		wantEqual(t, name+" in the bucket", client.Get(t, name), data)
 		wantContent(t, m.Path(name), data)
 	}
 	m.Remount(t)
 	for _, n := range sizes {
-		wantContent(t, m.Path(fmt.Sprintf("dir %d/file", n)), noise(uint64(n), n))
+		wantContent(t, m.Path(fmt.Sprintf("dir %d/file", n)), harness.Noise(uint64(n), n))
 	}
 }
 
@@ -42,7 +42,7 @@ func TestObjectsAreReadByteForByte(t *testing.T) {
 	m := s.Mount(t, client.Bucket)
 	for _, n := range sizes {
 		name := fmt.Sprintf("dir/file %d", n)
-		data := noise(uint64(n), n)
+		data := harness.Noise(uint64(n), n)
 		client.Put(t, name, data)
 		wantContent(t, m.Path(name), data)
 	}
@@ -55,7 +55,7 @@ func TestOpenSeesWhatIsInTheBucketNow(t *testing.T) {
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket)
 	for i := range 20 {
-		data := noise(uint64(i), 10_000+i*7)
+		data := harness.Noise(uint64(i), 10_000+i*7)
 		client.Put(t, "file", data)
 		wantContent(t, m.Path("file"), data)
 	}

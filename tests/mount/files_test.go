@@ -2,8 +2,6 @@ package mount
 
 import (
 	"bytes"
-	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -46,16 +44,6 @@ func wantEqual(t testing.TB, what string, got, want []byte) {
 			return
 		}
 	}
-}
-
-// noise is n bytes that no compression or sparse file helps with, the same for
-// the same seed.
-func noise(seed uint64, n int) []byte {
-	data := make([]byte, n)
-	var key [32]byte
-	key[0], key[1], key[2] = byte(seed), byte(seed>>8), byte(seed>>16)
-	io.ReadFull(rand.NewChaCha8(key), data)
-	return data
 }
 
 // run runs a program and returns what it printed; failing fails the test.

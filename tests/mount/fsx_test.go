@@ -34,14 +34,14 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 			s := harness.NewServer(t)
 			client := s.Bucket(t)
 			m := s.Mount(t, client.Bucket, size.flags...)
-			seed := seedFor(t)
+			seed := harness.Seed(t)
 			x := &fsx{
 				t: t, m: m, client: client, path: m.Path("file"), rnd: rand.New(rand.NewPCG(seed, 0)),
 				maxSize: size.maxSize, maxIO: size.maxIO,
 			}
 			x.open(os.O_CREATE | os.O_EXCL)
 			defer func() { x.f.Close() }()
-			deadline := soakDeadline(t)
+			deadline := harness.SoakDeadline(t)
 			for n := 0; n < size.ops || time.Now().Before(deadline); n++ {
 				if err := x.step(n); err != nil {
 					t.Fatalf("seed %d, operation %d: %v\nthe last operations:\n%s", seed, n, err, strings.Join(x.history, "\n"))
@@ -131,7 +131,7 @@ func (x *fsx) read() error {
 func (x *fsx) write() error {
 	off, n := x.span()
 	x.note("write %d at %d of %d", n, off, len(x.want))
-	data := noise(x.rnd.Uint64(), n)
+	data := harness.Noise(x.rnd.Uint64(), n)
 	if _, err := x.f.WriteAt(data, off); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (x *fsx) append() error {
 	if err != nil {
 		return err
 	}
-	data := noise(x.rnd.Uint64(), n)
+	data := harness.Noise(x.rnd.Uint64(), n)
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
@@ -223,7 +223,7 @@ func (x *fsx) mapWrite() error {
 		return nil
 	}
 	x.note("write %d at %d of %d through a mapping", n, off, len(x.want))
-	data := noise(x.rnd.Uint64(), n)
+	data := harness.Noise(x.rnd.Uint64(), n)
 	if err := x.mapped(off, n, syscall.PROT_READ|syscall.PROT_WRITE, func(mem []byte) { copy(mem, data) }); err != nil {
 		return err
 	}

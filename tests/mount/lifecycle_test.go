@@ -16,7 +16,7 @@ import (
 // use does a little of everything, enough to see that a mount works.
 func use(t testing.TB, m *harness.Mount) {
 	t.Helper()
-	data := noise(7, 3<<20)
+	data := harness.Noise(7, 3<<20)
 	if err := os.MkdirAll(m.Path("dir", "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -66,14 +66,14 @@ func TestBackgroundMountAnswersWhenItReturns(t *testing.T) {
 		t.Errorf("mount must say which bucket it mounted and how to unmount; it said:\n%s%s", r.Stdout, r.Stderr)
 	}
 	use(t, m)
-	write(t, m.Path("last"), noise(1, 20<<20))
+	write(t, m.Path("last"), harness.Noise(1, 20<<20))
 	if r := m.Run(t.Context(), "umount", m.Dir); r.Status != 0 {
 		t.Fatalf("umount: exit status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 	if harness.Mounted(m.Dir) {
 		t.Error("still mounted after umount")
 	}
-	wantEqual(t, "last", client.Get(t, "last"), noise(1, 20<<20))
+	wantEqual(t, "last", client.Get(t, "last"), harness.Noise(1, 20<<20))
 }
 
 func TestMountpointIsMadeAndRemovedAgain(t *testing.T) {
@@ -117,7 +117,7 @@ func TestEveryEndFlushesFirst(t *testing.T) {
 			s := harness.NewServer(t)
 			client := s.Bucket(t)
 			m := s.Mount(t, client.Bucket)
-			data := noise(3, 30<<20)
+			data := harness.Noise(3, 30<<20)
 			write(t, m.Path("file"), data)
 			end.do(t, m)
 			if status := m.Wait(t); status != 0 && status != 130 && status != 143 {
@@ -142,7 +142,7 @@ func TestSIGTERMSavesOpenFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	data := noise(3, 20<<20)
+	data := harness.Noise(3, 20<<20)
 	if _, err := f.Write(data); err != nil {
 		t.Fatal(err)
 	}

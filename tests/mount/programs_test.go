@@ -20,7 +20,7 @@ func sourceTree(t testing.TB) string {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(sub, fmt.Sprintf("file %d.txt", i)), noise(uint64(i), i*997))
+		write(t, filepath.Join(sub, fmt.Sprintf("file %d.txt", i)), harness.Noise(uint64(i), i*997))
 	}
 	write(t, filepath.Join(dir, "script.sh"), []byte("#!/bin/sh\necho ran\n"))
 	if err := os.Chmod(filepath.Join(dir, "script.sh"), 0o755); err != nil {
@@ -49,7 +49,7 @@ func TestGit(t *testing.T) {
 
 	run(t, m.Dir, "git", "clone", "-q", "--no-hardlinks", origin, "clone")
 	clone := m.Path("clone")
-	write(t, filepath.Join(clone, "new"), noise(9, 300_000))
+	write(t, filepath.Join(clone, "new"), harness.Noise(9, 300_000))
 	run(t, clone, "git", "add", ".")
 	run(t, clone, "git", "commit", "-qm", "second")
 	run(t, clone, "git", "checkout", "-q", "-b", "side", "HEAD~1")
@@ -61,7 +61,7 @@ func TestGit(t *testing.T) {
 	if out := run(t, clone, "git", "log", "--format=%s"); out != "second\nfirst\n" {
 		t.Errorf("the log is %q", out)
 	}
-	wantContent(t, filepath.Join(clone, "new"), noise(9, 300_000))
+	wantContent(t, filepath.Join(clone, "new"), harness.Noise(9, 300_000))
 }
 
 func TestTar(t *testing.T) {
@@ -83,7 +83,7 @@ func TestTar(t *testing.T) {
 func TestRsyncTransfersNothingTheSecondTime(t *testing.T) {
 	need(t, "rsync")
 	s := harness.NewServer(t)
-	m := s.Mount(t, s.Bucket(t).Bucket, "--metadata", "full")
+	m := s.Mount(t, s.Bucket(t).Bucket, "--posix-metadata")
 	tree := sourceTree(t)
 	run(t, m.Dir, "rsync", "-a", tree+"/", "tree/")
 	run(t, m.Dir, "diff", "-r", "--no-dereference", tree, "tree")

@@ -90,7 +90,7 @@ func TestSmallFileCreatedIsOnePut(t *testing.T) {
 	names(t, m.Path("dir"))
 	s.Proxy.Reset()
 	for i := range 5 {
-		write(t, m.Path("dir", fmt.Sprintf("new %d", i)), noise(1, 4096))
+		write(t, m.Path("dir", fmt.Sprintf("new %d", i)), harness.Noise(1, 4096))
 	}
 	wantRequests(t, s, "five small files created in a known directory", map[string]int{"PutObject": 5})
 }
@@ -102,7 +102,7 @@ func TestSmallFileInADirectoryJustMadeIsOnePut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Proxy.Reset()
-	write(t, m.Path("dir", "file"), noise(1, 4096))
+	write(t, m.Path("dir", "file"), harness.Noise(1, 4096))
 	wantRequests(t, s, "a small file created in a new directory", map[string]int{"PutObject": 1})
 }
 
@@ -153,7 +153,7 @@ func TestAppendingAByteMovesOnePart(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket)
-	data := noise(1, 100<<20)
+	data := harness.Noise(1, 100<<20)
 	write(t, m.Path("big"), data)
 	s.Proxy.Reset()
 	f, err := os.OpenFile(m.Path("big"), os.O_WRONLY|os.O_APPEND, 0)

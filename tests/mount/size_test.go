@@ -157,7 +157,7 @@ func TestTwoHundredFilesOpenForWriting(t *testing.T) {
 	}
 	for round := range rounds {
 		for i, f := range files {
-			if _, err := f.Write(noise(uint64(i*rounds+round), piece)); err != nil {
+			if _, err := f.Write(harness.Noise(uint64(i*rounds+round), piece)); err != nil {
 				t.Fatalf("file %d, round %d: %v", i, round, err)
 			}
 		}
@@ -176,7 +176,7 @@ func TestTwoHundredFilesOpenForWriting(t *testing.T) {
 	for i := range files {
 		var want []byte
 		for round := range rounds {
-			want = append(want, noise(uint64(i*rounds+round), piece)...)
+			want = append(want, harness.Noise(uint64(i*rounds+round), piece)...)
 		}
 		name := fmt.Sprintf("file%03d", i)
 		wantEqual(t, name, client.Get(t, name), want)

@@ -1,0 +1,422 @@
+package faults
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/tests/harness"
+)
+
+// partSize is the smallest that S3 allows, so that few bytes make many parts.
+const partSize = 5 << 20
+
+// TestKilledAtAnyRequest runs short random sequences of operations, kills the
+// program with SIGKILL at one of the requests that they make (before the server
+// has it, in the middle of its body, or when it was done but not answered),
+// and looks at the bucket: what was acknowledged is there, what was under way
+// is there whole or not at all. Then it mounts again, which must clean up.
+func TestKilledAtAnyRequest(t *testing.T) {
+	runs := 200
+	deadline := harness.SoakDeadline(t)
+	seed := harness.Seed(t)
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	m := s.Mount(t, client.Bucket, "--part-size", "5M")
+	inFlight := 0
+	for run := 0; run < runs || time.Now().Before(deadline); run++ {
+		rnd := rand.New(rand.NewPCG(seed, uint64(run)))
+		w := &victim{
+			m: m, client: client, rnd: rnd, name: fmt.Sprintf("run%d", run),
+			have: map[string][]byte{}, history: nil,
+		}
+		if err := os.Mkdir(m.Path(w.name), 0o755); err != nil {
+			t.Fatalf("seed %d, run %d: %v", seed, run, err)
+		}
+		killer := &killer{t: t, m: m, next: s.Proxy.Upstream(), at: int64(1 + rnd.IntN(14)), moment: moment(rnd.IntN(3))}
+		s.Proxy.Harm(killer)
+		steps := 1 + rnd.IntN(6)
+		for range steps {
+			if err := w.step(); err != nil {
+				if !killer.done.Load() {
+					t.Fatalf("seed %d, run %d: %v though nobody was killed\n%s", seed, run, err, strings.Join(w.history, "\n"))
+				}
+				break
+			}
+		}
+		s.Proxy.Harm(nil)
+		if killer.done.Load() {
+			inFlight++
+		} else {
+			m.Signal(t, syscall.SIGKILL)
+		}
+		m.Wait(t)
+		if err := w.verify(t); err != nil {
+			t.Fatalf("seed %d, run %d, killed %s request %d: %v\n%s", seed, run, killer.moment, killer.at, err, strings.Join(w.history, "\n"))
+		}
+		m.Start(t) // heals the dead mount
+		awaitNoUploads(t, client)
+		if run%20 == 19 {
+			if err := os.RemoveAll(m.Path(w.name)); err != nil {
+				t.Fatalf("seed %d, run %d: removing: %v", seed, run, err)
+			}
+		}
+	}
+	t.Logf("%d of %d kills hit a request", inFlight, runs)
+	if inFlight < runs/3 {
+		t.Errorf("only %d of %d kills hit a request: the test proves too little", inFlight, runs)
+	}
+}
+
+// moment is when, in the life of a request, the program dies.
+type moment int
+
+const (
+	before moment = iota // the server never sees the request
+	during               // half of its body arrives
+	after                // the server has done it and the answer is lost
+)
+
+func (m moment) String() string { return [...]string{"before", "during", "after"}[m] }
+
+// killer kills the mount's process at its n-th request from now.
+type killer struct {
+	t      *testing.T
+	m      *harness.Mount
+	next   http.RoundTripper
+	at     int64
+	moment moment
+
+	seen atomic.Int64
+	done atomic.Bool
+	once sync.Once
+}
+
+var errKilled = errors.New("the client was killed")
+
+func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
+	n := k.seen.Add(1)
+	switch {
+	case n < k.at:
+		return k.next.RoundTrip(r)
+	case n > k.at:
+		return nil, errKilled
+	}
+	switch k.moment {
+	case during:
+		if r.ContentLength > 1 {
+			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, r.ContentLength/2), failing{}))
+			k.next.RoundTrip(r)
+		}
+	case after:
+		if resp, err := k.next.RoundTrip(r); err == nil {
+			resp.Body.Close()
+		}
+	}
+	k.kill()
+	return nil, errKilled
+}
+
+func (k *killer) kill() {
+	k.once.Do(func() {
+		k.done.Store(true)
+		syscall.Kill(k.m.PID(), syscall.SIGKILL)
+	})
+}
+
+// failing is the end of a body whose sender has died.
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errKilled }
+
+// victim does operations below a directory of the mount and knows what the
+// bucket must hold if the program dies now.
+type victim struct {
+	m       *harness.Mount
+	client  *harness.Client
+	rnd     *rand.Rand
+	name    string
+	have    map[string][]byte // what was acknowledged, by path below name
+	pending pending           // what the operation under way may do
+	history []string
+}
+
+// pending is the operation under way: for each path the contents that it may
+// leave there, nil standing for no object.
+type pending struct {
+	may   map[string][][]byte
+	moved map[string]string // a rename: of each old path and its new one, one must hold the content
+}
+
+func (w *victim) path(name string) string { return w.m.Path(w.name, name) }
+
+func (w *victim) content() []byte {
+	size := []int{0, 10, 70_000, partSize + 1, 3*partSize + 77}[w.rnd.IntN(5)]
+	return harness.Noise(w.rnd.Uint64(), size)
+}
+
+func (w *victim) file() string {
+	return []string{"a", "b", "dir/c", "dir/d"}[w.rnd.IntN(4)]
+}
+
+// step does one operation and, if it was acknowledged, makes its result the
+// state that must not be lost.
+func (w *victim) step() error {
+	steps := []func() (func() error, map[string][]byte){w.write, w.writeTwice, w.overwrite, w.append, w.truncate, w.rename, w.renameDir, w.unlink}
+	do, becomes := steps[w.rnd.IntN(len(steps))]()
+	if do == nil {
+		return nil
+	}
+	if w.pending.may == nil {
+		w.pending.may = map[string][][]byte{}
+	}
+	for name, data := range becomes {
+		w.pending.may[name] = append(w.pending.may[name], data)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	for name, data := range becomes {
+		if data == nil {
+			delete(w.have, name)
+		} else {
+			w.have[name] = data
+		}
+	}
+	w.pending = pending{}
+	return nil
+}
+
+func (w *victim) note(format string, args ...any) {
+	w.history = append(w.history, fmt.Sprintf(format, args...))
+}
+
+func (w *victim) write() (func() error, map[string][]byte) {
+	name, data := w.file(), w.content()
+	w.note("write %d to %s", len(data), name)
+	return func() error {
+		if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(w.path(name), data, 0o644)
+	}, map[string][]byte{name: data}
+}
+
+// writeTwice saves with fsync half way: from then on the first half is
+// acknowledged.
+func (w *victim) writeTwice() (func() error, map[string][]byte) {
+	name, data := w.file(), w.content()
+	half := data[:len(data)/2]
+	w.note("write %d to %s, fsync, write the rest", len(data), name)
+	w.pending.may = map[string][][]byte{name: {half}}
+	return func() error {
+		if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755); err != nil {
+			return err
+		}
+		f, err := os.Create(w.path(name))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if _, err := f.Write(half); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		w.have[name] = half
+		if _, err := f.Write(data[len(half):]); err != nil {
+			return err
+		}
+		return f.Close()
+	}, map[string][]byte{name: data}
+}
+
+// existing is one of the files there are.
+func (w *victim) existing() (string, bool) {
+	names := slices.Sorted(maps.Keys(w.have))
+	if len(names) == 0 {
+		return "", false
+	}
+	return names[w.rnd.IntN(len(names))], true
+}
+
+// edit opens an existing file and changes it.
+func (w *victim) edit(what string, flags int, change func(old []byte) (data []byte, do func(*os.File) error)) (func() error, map[string][]byte) {
+	name, ok := w.existing()
+	if !ok {
+		return nil, nil
+	}
+	data, do := change(w.have[name])
+	w.note("%s %s from %d to %d", what, name, len(w.have[name]), len(data))
+	return func() error {
+		f, err := os.OpenFile(w.path(name), flags, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(f), f.Close())
+	}, map[string][]byte{name: data}
+}
+
+func (w *victim) overwrite() (func() error, map[string][]byte) {
+	patch := harness.Noise(w.rnd.Uint64(), 1+w.rnd.IntN(100_000))
+	return w.edit("overwrite in", os.O_RDWR, func(old []byte) ([]byte, func(*os.File) error) {
+		off := w.rnd.IntN(len(old) + 1)
+		data := append(bytes.Clone(old[:off]), patch...)
+		if end := off + len(patch); end < len(old) {
+			data = append(data, old[end:]...)
+		}
+		return data, func(f *os.File) error {
+			_, err := f.WriteAt(patch, int64(off))
+			return err
+		}
+	})
+}
+
+func (w *victim) append() (func() error, map[string][]byte) {
+	more := harness.Noise(w.rnd.Uint64(), 1+w.rnd.IntN(100_000))
+	return w.edit("append to", os.O_WRONLY|os.O_APPEND, func(old []byte) ([]byte, func(*os.File) error) {
+		return append(bytes.Clone(old), more...), func(f *os.File) error {
+			_, err := f.Write(more)
+			return err
+		}
+	})
+}
+
+func (w *victim) truncate() (func() error, map[string][]byte) {
+	return w.edit("truncate", os.O_WRONLY, func(old []byte) ([]byte, func(*os.File) error) {
+		size := w.rnd.IntN(len(old) + 1000)
+		data := append(bytes.Clone(old[:min(size, len(old))]), make([]byte, max(0, size-len(old)))...)
+		return data, func(f *os.File) error { return f.Truncate(int64(size)) }
+	})
+}
+
+func (w *victim) rename() (func() error, map[string][]byte) {
+	from, ok := w.existing()
+	to := w.file()
+	if !ok || from == to {
+		return nil, nil
+	}
+	w.note("rename %s to %s", from, to)
+	w.pending.moved = map[string]string{from: to}
+	return func() error {
+		if err := os.MkdirAll(filepath.Dir(w.path(to)), 0o755); err != nil {
+			return err
+		}
+		return os.Rename(w.path(from), w.path(to))
+	}, map[string][]byte{from: nil, to: w.have[from]}
+}
+
+func (w *victim) renameDir() (func() error, map[string][]byte) {
+	becomes, moved := map[string][]byte{}, map[string]string{}
+	to := fmt.Sprintf("dir%d", w.rnd.Uint32())
+	for name, data := range w.have {
+		if base, ok := strings.CutPrefix(name, "dir/"); ok {
+			becomes[name], becomes[to+"/"+base] = nil, data
+			moved[name] = to + "/" + base
+		}
+	}
+	if len(moved) == 0 {
+		return nil, nil
+	}
+	w.note("rename dir with %d files to %s", len(moved), to)
+	w.pending.moved = moved
+	return func() error { return os.Rename(w.path("dir"), w.path(to)) }, becomes
+}
+
+func (w *victim) unlink() (func() error, map[string][]byte) {
+	name, ok := w.existing()
+	if !ok {
+		return nil, nil
+	}
+	w.note("unlink %s", name)
+	return func() error { return os.Remove(w.path(name)) }, map[string][]byte{name: nil}
+}
+
+// verify compares the bucket, through an independent client, with what must
+// and what may be there.
+func (w *victim) verify(t *testing.T) error {
+	got := map[string][]byte{}
+	for _, key := range w.client.Keys(t, w.name+"/") {
+		if !strings.HasSuffix(key, "/") { // markers of directories
+			got[strings.TrimPrefix(key, w.name+"/")] = w.client.Get(t, key)
+		}
+	}
+	for name, data := range w.have {
+		if !w.allowed(name, data, got) {
+			return fmt.Errorf("%s is %s, acknowledged was %s", name, describe(got, name), sum(data))
+		}
+	}
+	for name := range got {
+		if _, ok := w.have[name]; !ok && !w.allowed(name, nil, got) {
+			return fmt.Errorf("%s is %s, and should not be there", name, describe(got, name))
+		}
+	}
+	for from, to := range w.pending.moved {
+		if want := w.have[from]; !same(got, from, want) && !same(got, to, want) {
+			return fmt.Errorf("a rename under way lost %s: it is %s, and %s is %s", from, describe(got, from), to, describe(got, to))
+		}
+	}
+	return nil
+}
+
+// allowed reports whether a path holds what was acknowledged or what the
+// operation under way may leave.
+func (w *victim) allowed(name string, acknowledged []byte, got map[string][]byte) bool {
+	if same(got, name, acknowledged) {
+		return true
+	}
+	return slices.ContainsFunc(w.pending.may[name], func(data []byte) bool { return same(got, name, data) })
+}
+
+// same compares; no object and nil are the same, an empty object is something.
+func same(got map[string][]byte, name string, want []byte) bool {
+	data, ok := got[name]
+	if !ok || want == nil {
+		return !ok && want == nil
+	}
+	return bytes.Equal(data, want)
+}
+
+func describe(got map[string][]byte, name string) string {
+	data, ok := got[name]
+	if !ok {
+		return "no object"
+	}
+	return sum(data)
+}
+
+func sum(data []byte) string {
+	return fmt.Sprintf("%d bytes beginning %x", len(data), data[:min(len(data), 8)])
+}
+
+// awaitNoUploads waits for the clean-up that a mount does in the background
+// when it begins.
+func awaitNoUploads(t *testing.T, client *harness.Client) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		pending, err := client.Pending(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pending) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a later mount did not clean up the uploads of %q", pending)
+		}
+	}
+}
