@@ -105,10 +105,19 @@ func TestAllowChangesAsLittleAsItCan(t *testing.T) {
 	}
 }
 
-func TestAllowByIDRefusesToGiveOthersMore(t *testing.T) {
-	rules := []Rule{{ID: "w", AllowedOrigins: words("https://a"), AllowedMethods: words("PUT")}}
-	if got, err := Allow(rules, Grant{ID: "w", Origins: words("https://b"), Methods: words("GET")}); err == nil {
-		t.Errorf("no error, and %v", got)
+func TestAllowByIDRefusesToGiveOrTakeMore(t *testing.T) {
+	for name, rules := range map[string][]Rule{
+		"others would get GET": {
+			{ID: "w", AllowedOrigins: words("https://a"), AllowedMethods: words("PUT")},
+		},
+		"b would no longer see the ETag": {
+			{ID: "w", AllowedOrigins: words("https://a"), AllowedMethods: words("GET")},
+			{AllowedOrigins: words("https://b"), AllowedMethods: words("GET"), ExposeHeaders: words("ETag")},
+		},
+	} {
+		if got, err := Allow(rules, Grant{ID: "w", Origins: words("https://b"), Methods: words("GET")}); err == nil {
+			t.Errorf("%s: no error, and %v", name, got)
+		}
 	}
 }
 

@@ -54,8 +54,6 @@ func schemeless(o string) string {
 
 func schemeError(scheme string) string {
 	switch {
-	case strings.Contains(scheme, "*"):
-		return ""
 	case scheme != strings.ToLower(scheme):
 		return "has upper case in it; browsers send origins in lower case, and S3 compares exactly"
 	case slices.Contains([]string{"file", "data", "blob"}, scheme):

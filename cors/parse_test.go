@@ -105,14 +105,45 @@ func TestParseExplainsBadDocumentsInOneLine(t *testing.T) {
 }
 
 func TestParseRefusesAHugeDocument(t *testing.T) {
-	if _, err := Parse(make([]byte, MaxInput+1)); err == nil {
+	doc := []byte(`{"CORSRules": []}` + strings.Repeat(" ", MaxInput))
+	if _, err := Parse(doc); err == nil {
 		t.Error("no error")
 	}
 }
 
 func TestParseSkipsAByteOrderMark(t *testing.T) {
-	if _, err := Parse([]byte("\ufeff" + `{"CORSRules": []}`)); err != nil {
-		t.Error(err)
+	// Two escapes for one letter are JSON, and in YAML an error.
+	rules, err := Parse([]byte("\ufeff" + `{"CORSRules": [{"ID": "\ud83d\ude00"}]}`))
+	if err != nil || len(rules) != 1 || rules[0].ID != "😀" {
+		t.Errorf("got %v, %v", rules, err)
+	}
+}
+
+func TestYAMLTakesNullForNoText(t *testing.T) {
+	if rules, err := Parse([]byte("- AllowedOrigins: [null]\n")); err == nil {
+		t.Errorf("got %v", rules)
+	}
+	want := []Rule{{AllowedOrigins: []string{"null", "NULL", "~", "true", "1", "a:", "-", "x\ny"}}, {}}
+	got, err := Parse(YAML(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+func TestEqualMindsOrderAndSameDoesNot(t *testing.T) {
+	a := []Rule{{AllowedMethods: []string{"GET", "PUT"}, AllowedHeaders: []string{"X"}, MaxAgeSeconds: seconds32(1)}}
+	b := []Rule{{AllowedMethods: []string{"PUT", "GET"}, AllowedHeaders: []string{"x"}, MaxAgeSeconds: seconds32(1)}}
+	if Equal(a, b) || !Same(a, b) {
+		t.Errorf("Equal %v, Same %v; want false, true", Equal(a, b), Same(a, b))
+	}
+	for _, age := range []*int32{nil, seconds32(2)} {
+		b[0].MaxAgeSeconds = age
+		if Same(a, b) || Same(b, a) {
+			t.Error("another age is the same")
+		}
 	}
 }
 
