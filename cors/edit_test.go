@@ -73,6 +73,15 @@ func TestAllowChangesAsLittleAsItCan(t *testing.T) {
 			},
 		},
 		{
+			"widening a rule would hide what a later one exposes",
+			[]Rule{rule1(words("https://a"), words("GET"), nil, nil), rule1(words("https://a", "https://b"), words("PUT"), nil, words("ETag"))},
+			Grant{Origins: words("https://a"), Methods: words("PUT"), Headers: words("x")},
+			[]Rule{
+				rule1(words("https://a"), words("GET", "PUT"), words("x"), words("ETag")),
+				rule1(words("https://a", "https://b"), words("PUT"), nil, words("ETag")),
+			},
+		},
+		{
 			"by id, widened",
 			[]Rule{named("w", rule1(words("https://a"), read, nil, nil))},
 			Grant{ID: "w", Origins: words("https://a"), Methods: words("PUT")},
