@@ -232,7 +232,16 @@ func TestFillEndsWhenNobodyWaits(t *testing.T) {
 			t.Errorf("error = %v, want canceled", err)
 		}
 		<-ended
-		wantBlock(t, b, block(1), fillOf(block(1))) // nobody joins the dying fill
+		var wg sync.WaitGroup
+		wg.Go(func() { // does not join the dying fill, and outlives it
+			wantBlock(t, b, block(1), func(context.Context) ([]byte, error) {
+				time.Sleep(time.Minute)
+				return content(block(1)), nil
+			})
+		})
+		time.Sleep(2 * time.Second)
+		wantBlock(t, b, block(1), noFill) // joins the second
+		wg.Wait()
 	})
 }
 

@@ -33,4 +33,3 @@ func TestFullTmpfs(t *testing.T) {
 		}
 	})
 }
-

@@ -507,12 +507,12 @@ func TestDescriptorsAreBounded(t *testing.T) {
 	})
 }
 
-// sluggish takes a minute to list the directory, and to write a file.
+// sluggish takes a minute to list one file of the directory, and to write one.
 type sluggish struct{ files }
 
-func (s sluggish) list(n int) ([]string, error) {
+func (s sluggish) list(int) ([]string, error) {
 	time.Sleep(time.Minute)
-	return s.files.list(n)
+	return s.files.list(1)
 }
 
 func (s sluggish) write(name, temp string, parts ...[]byte) error {
@@ -541,17 +541,41 @@ func TestSlowDiskDelaysNobody(t *testing.T) {
 
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := BlocksConfig{BlockSize: maxQueued, Dir: t.TempDir(), MaxDisk: 4 * maxQueued}
+		const size = maxQueued + 1
+		cfg := BlocksConfig{BlockSize: size, Dir: t.TempDir(), MaxDisk: 4 * maxQueued}
 		b := openWrapped(t, cfg, func(f files) files { return sluggish{f} })
-		b.Put(block(1), make([]byte, maxQueued)) // one is taken, however large
+		b.Put(block(1), make([]byte, size)) // one is taken, however large
 		b.Put(block(2), make([]byte, 1))
 		if s := b.Stats().Disk; s.Skipped != 1 {
 			t.Errorf("Stats = %+v, want one skipped", s)
 		}
 		time.Sleep(time.Hour)
-		if !b.Has(block(1)) || b.Has(block(2)) {
-			t.Error("not the first block is stored, or not it alone")
+		b.Put(block(3), make([]byte, 1))
+		time.Sleep(time.Hour)
+		if !b.Has(block(1)) || b.Has(block(2)) || !b.Has(block(3)) {
+			t.Errorf("stored: %v, %v, %v, want all but the second", b.Has(block(1)), b.Has(block(2)), b.Has(block(3)))
 		}
+	})
+}
+
+func TestCloseWritesWhatIsQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := diskConfig(t.TempDir())
+		cfg.MaxDisk = 4 * allocationUnit
+		b := openTestBlocks(t, cfg)
+		for i := range 4 { // full
+			b.Put(block(10+i), content(block(10+i)))
+		}
+		closeBlocks(t, b)
+		b = openWrapped(t, cfg, func(f files) files { return capped{sluggish{f}, t, cfg.Dir, cfg.MaxDisk} })
+		for range 2 { // the second is the same again
+			b.Put(block(1), content(block(1)))
+		}
+		closeBlocks(t, b) // while the directory is being listed
+		if s := b.Stats().Disk; s.Stored != 1 || s.Bytes != cfg.MaxDisk {
+			t.Errorf("Stats = %+v, want one stored in the place of another", s)
+		}
+		wantBlock(t, openTestBlocks(t, cfg), block(1), noFill)
 	})
 }
 
