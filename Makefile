@@ -63,6 +63,7 @@ mounted:
 	cd tests && $(GO) test -timeout=20m $(TESTFLAGS) ./...
 
 demo:
+	@bash .ci/deps fuse3
 	@cd tests && $(GO) run ./demo $(if $(filter check,$(DEMO)),-check) $(CURDIR)/bucket
 
 demo-stop:

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -62,18 +61,9 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 // writeCredentials writes what Cloud Foundry puts into VCAP_SERVICES.
 func writeCredentials(t *testing.T, file string, s *harness.Server, bucket string) {
 	t.Helper()
-	doc, err := json.Marshal(map[string]any{"s3": []any{map[string]any{
-		"name": "storage", "label": "s3", "plan": "basic", "tags": []string{"s3"},
-		"credentials": map[string]any{
-			"access_key_id": s.AccessKey, "secret_access_key": s.SecretKey, "bucket": bucket,
-			"region": harness.Region, "endpoint": s.Endpoint, "additional_buckets": []string{},
-		},
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := s.VCAP(bucket)
 	tmp := file + ".new"
-	if err := os.WriteFile(tmp, doc, 0o600); err != nil {
+	if err := os.WriteFile(tmp, []byte(doc), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(tmp, file); err != nil {
