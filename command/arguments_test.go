@@ -30,6 +30,7 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		{"m dir -o ro more", "m -o ro -- dir more"},
 		{"mount dir -fo ro", "mount -fo ro -- dir"},
 		{"mount dir --options=ro", "mount --options=ro -- dir"},
+		{"mount dir -o=ro more", "mount -o=ro -- dir more"},
 		{"mount -f dir -- -o ro", "mount -f -- dir -o ro"},
 		{"mount dir --unknown x", "mount --unknown -- dir x"},
 		{"mount dir -o", "mount -o -- dir"},

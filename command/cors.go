@@ -1,0 +1,142 @@
+package command
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// corsSession is what the cors commands work with: one bucket, a place to keep
+// its earlier rules, and the person in front of it.
+type corsSession struct {
+	bucket  string // as told to people
+	rules   s3.CORS
+	history corsHistory
+
+	// For cors test: the address a browser would use for a key, what asks it,
+	// and what signs a GET, as a signed URL is for pages that read private
+	// objects.
+	objectURL func(key string) *url.URL
+	client    *http.Client
+	sign      func(*http.Request) error
+
+	in       io.Reader
+	out, err io.Writer
+	ask      func(question string) (bool, error) // nil where nobody can be asked
+	now      func() time.Time
+	sleep    func(context.Context, time.Duration) error
+}
+
+// confirm asks whether to go on.
+func (s *corsSession) confirm() error {
+	if s.ask == nil {
+		return usagef("nobody is there to confirm the change").
+			try("add --yes to make it, or --dry-run to look only")
+	}
+	yes, err := s.ask("change the rules?")
+	if err != nil {
+		return err
+	}
+	if !yes {
+		return fail(exitRefused, "nothing was changed")
+	}
+	return nil
+}
+
+// corsOpener finds the bucket that the flags of a command mean.
+type corsOpener func(*cli.Context) (*corsSession, error)
+
+// corsCommandWith is the cors command over any opener. source are the flags
+// that name the bucket.
+func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
+	with := func(run func(*cli.Context, *corsSession) error) cli.ActionFunc {
+		return func(c *cli.Context) error {
+			s, err := open(c)
+			if err != nil {
+				return err
+			}
+			return run(c, s)
+		}
+	}
+	flags := func(more ...cli.Flag) []cli.Flag { return append(more, source...) }
+	return &cli.Command{
+		Name:  "cors",
+		Usage: "let web pages of other sites use the bucket",
+		Description: "A browser lets a page of another site read from the bucket, or write to it, only if the\n" +
+			"bucket's CORS rules name that site. The rules restrain browsers alone: they are no access\n" +
+			"control, and give nobody rights that their credentials or signed URLs don't.",
+		Subcommands: []*cli.Command{
+			{
+				Name: "show", Usage: "print the rules",
+				Flags:  flags(&cli.BoolFlag{Name: "json", Usage: "print what \"aws s3api get-bucket-cors\" prints", DisableDefaultText: true}),
+				Action: with(corsShow),
+			},
+			{
+				Name: "apply", Usage: "replace the rules by those of a file", ArgsUsage: "FILE|-",
+				Description: "FILE is the document that \"aws s3api put-bucket-cors\" takes, in JSON or YAML; - is the\n" +
+					"standard input.",
+				Flags:  flags(changeFlags()...),
+				Action: with(corsApply),
+			},
+			{
+				Name: "allow", Usage: "let sites use the bucket", ArgsUsage: "ORIGIN...",
+				Description: "An ORIGIN is what the browser's address bar shows up to the first slash, such as\n" +
+					"https://app.example.gov. Without --method, pages of the site may only read. Rules for other\n" +
+					"sites are left as they are.",
+				Flags:  flags(append(allowFlags(), changeFlags()...)...),
+				Action: with(corsAllow),
+			},
+			{
+				Name: "deny", Usage: "take sites out of the rules", ArgsUsage: "ORIGIN...",
+				Flags:  flags(changeFlags()...),
+				Action: with(corsDeny),
+			},
+			{
+				Name: "clear", Usage: "remove all rules",
+				Flags:  flags(changeFlags()...),
+				Action: with(corsClear),
+			},
+			{
+				Name: "undo", Usage: "put the rules back as they were before the last change made here",
+				Description: "Every change keeps the rules as they were in $XDG_STATE_HOME/cgs3fs/cors. Undo again to go\n" +
+					"further back.",
+				Flags: flags(append(changeFlags(), &cli.BoolFlag{
+					Name: "force", Usage: "also if somebody else has changed the rules since", DisableDefaultText: true,
+				})...),
+				Action: with(corsUndo),
+			},
+			{
+				Name: "test", Usage: "tell whether a page of a site may do something, and why",
+				Description: "Answers by the rules, and by asking the server as a browser would. Exit status 0: allowed;\n" +
+					"1: refused; 7: the server's answer isn't the rules'.",
+				Flags:  flags(testFlags()...),
+				Action: with(corsTest),
+			},
+		},
+	}
+}
+
+func changeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "don't ask", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show what would change, and change nothing", DisableDefaultText: true},
+	}
+}
+
+func consentOf(c *cli.Context) corsConsent {
+	return corsConsent{dryRun: c.Bool("dry-run"), yes: c.Bool("yes")}
+}
+
+func someOrigins(c *cli.Context) ([]string, error) {
+	if !c.Args().Present() {
+		return nil, usagef("which site to %s?", c.Command.Name).
+			try("cgs3fs cors %s https://app.example.gov", c.Command.Name)
+	}
+	return c.Args().Slice(), nil
+}
