@@ -25,6 +25,7 @@ type Binding struct {
 	Plan               string                  // its plan, such as "basic-public"
 	Key                string                  // name of the service key, or of the app whose binding it is
 	Org, Space         string                  // where the service was found
+	Fresh              bool                    // the key was made just now; S3 may need half a minute to know it
 	Credentials        aws.CredentialsProvider // a *Provider
 }
 

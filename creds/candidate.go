@@ -1,6 +1,7 @@
 package creds
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,8 +15,44 @@ import (
 // beside it.
 type candidate struct {
 	Binding
-	guid string // of the service instance
 	keys aws.Credentials
+
+	// again asks where it came from for it as it is now, with another key than
+	// the rejected one if there is another. It is nil where nothing can change
+	// while the program runs.
+	again func(ctx context.Context, rejected string) (candidate, error)
+}
+
+// search looks for candidates in one place.
+type search func(context.Context) ([]candidate, error)
+
+// repeatable runs a search so that each candidate can be found again by the same
+// search, by its service and bucket.
+func repeatable(ctx context.Context, look search) ([]candidate, error) {
+	found, err := look(ctx)
+	for i, c := range found {
+		found[i].again = func(ctx context.Context, rejected string) (candidate, error) {
+			fresh, err := look(ctx)
+			if err != nil {
+				return candidate{}, err
+			}
+			fresh = slices.DeleteFunc(fresh, func(f candidate) bool { return f.Service != c.Service || f.Bucket != c.Bucket })
+			if len(fresh) == 0 {
+				return candidate{}, moved(c)
+			}
+			at := slices.IndexFunc(fresh, func(f candidate) bool { return f.keys.AccessKeyID != rejected })
+			return fresh[max(at, 0)], nil
+		}
+	}
+	return found, err
+}
+
+// moved is the error when the source of a bucket names another one, or none.
+func moved(c candidate) error {
+	return &Error{
+		Kind: ErrNotFound, Text: fmt.Sprintf("%s no longer names the bucket %s", c.Source, c.Bucket),
+		Advice: "was the service made anew? then unmount and mount again",
+	}
 }
 
 func (c candidate) describe() Candidate {
@@ -51,6 +88,11 @@ func (d document) candidates(source string) ([]candidate, error) {
 	return nil, d.whyNone(source, credhub)
 }
 
+// withReferences tells whether credentials are kept in CredHub.
+func (d document) withReferences() bool {
+	return slices.ContainsFunc(d.services, func(s service) bool { return s.credentials["credhub-ref"] != nil })
+}
+
 func (s service) candidate(source string, isS3 bool) (candidate, bool, error) {
 	f, ok := readFields(s.credentials, isS3)
 	if !ok || !f.storage && s.label != "" {
@@ -72,7 +114,6 @@ func (s service) candidate(source string, isS3 bool) (candidate, bool, error) {
 			InsecureSkipVerify: f.skipVerify, AdditionalBuckets: f.additional,
 			Source: source, Service: s.name, Plan: s.plan, Key: s.bindingName,
 		},
-		guid: s.guid,
 		keys: f.credentials(source),
 	}, true, nil
 }

@@ -19,7 +19,6 @@ type service struct {
 	label       string
 	plan        string
 	tags        []string
-	guid        string // of the instance
 	credentials map[string]any
 }
 
@@ -171,7 +170,7 @@ func (d *document) addService(m map[string]any) {
 	text := func(name string) string { s, _ := m[name].(string); return s }
 	s := service{
 		name: text("instance_name"), bindingName: text("binding_name"), label: text("label"),
-		plan: text("plan"), tags: stringList(m["tags"]), guid: text("instance_guid"), credentials: credentials,
+		plan: text("plan"), tags: stringList(m["tags"]), credentials: credentials,
 	}
 	if s.name == "" {
 		s.name = text("name")

@@ -10,10 +10,9 @@ import (
 // vcapVariable is VCAP_SERVICES, as the platform sets it for apps.
 type vcapVariable struct{ Request }
 
-func (v vcapVariable) named() bool   { return false }
-func (v vcapVariable) changes() bool { return false }
+func (v vcapVariable) named() bool { return false }
 
-func (v vcapVariable) find(context.Context, string) ([]candidate, error) {
+func (v vcapVariable) find(context.Context) ([]candidate, error) {
 	text := v.Getenv("VCAP_SERVICES")
 	if strings.TrimSpace(text) == "" {
 		return nil, notHere("VCAP_SERVICES is not set")
@@ -36,10 +35,11 @@ func vcapCandidates(text []byte, name string) ([]candidate, error) {
 // file-based-vcap-services.
 type vcapFile struct{ Request }
 
-func (v vcapFile) named() bool   { return false }
-func (v vcapFile) changes() bool { return true }
+func (v vcapFile) named() bool { return false }
 
-func (v vcapFile) find(context.Context, string) ([]candidate, error) {
+func (v vcapFile) find(ctx context.Context) ([]candidate, error) { return repeatable(ctx, v.look) }
+
+func (v vcapFile) look(context.Context) ([]candidate, error) {
 	name := v.Getenv("VCAP_SERVICES_FILE_PATH")
 	if name == "" {
 		return nil, notHere("VCAP_SERVICES_FILE_PATH is not set")
@@ -56,10 +56,11 @@ func (v vcapFile) find(context.Context, string) ([]candidate, error) {
 // apps with the feature service-binding-k8s.
 type bindingRoot struct{ Request }
 
-func (b bindingRoot) named() bool   { return false }
-func (b bindingRoot) changes() bool { return true }
+func (b bindingRoot) named() bool { return false }
 
-func (b bindingRoot) find(context.Context, string) ([]candidate, error) {
+func (b bindingRoot) find(ctx context.Context) ([]candidate, error) { return repeatable(ctx, b.look) }
+
+func (b bindingRoot) look(context.Context) ([]candidate, error) {
 	root := b.Getenv("SERVICE_BINDING_ROOT")
 	if root == "" {
 		return nil, notHere("SERVICE_BINDING_ROOT is not set")
@@ -117,7 +118,7 @@ func readBindingDir(dir string) (service, error) {
 	}
 	s := service{
 		name: take("instance-name", "instance_name"), label: take("label", "type"), plan: take("plan"),
-		guid: take("instance-guid", "instance_guid"), tags: stringList(m["tags"]),
+		tags: stringList(m["tags"]),
 	}
 	if s.name == "" {
 		s.name = filepath.Base(dir)
@@ -143,10 +144,9 @@ func bindingValue(s string) any {
 // BUCKET_NAME unless the request names one.
 type awsVariables struct{ Request }
 
-func (a awsVariables) named() bool   { return false }
-func (a awsVariables) changes() bool { return false }
+func (a awsVariables) named() bool { return false }
 
-func (a awsVariables) find(context.Context, string) ([]candidate, error) {
+func (a awsVariables) find(context.Context) ([]candidate, error) {
 	f := fields{
 		access:   a.Getenv("AWS_ACCESS_KEY_ID"),
 		secret:   a.Getenv("AWS_SECRET_ACCESS_KEY"),

@@ -4,19 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/cgs3fs/cgs3fs/creds/capi"
 )
 
 // The kinds of failure. Each error of this package is one of them, tested with
-// errors.Is.
+// errors.Is. They are package capi's where it has them, so that its errors need
+// no translation.
 var (
-	ErrNotHere     = errors.New("no bucket here")                 // ask the next source
-	ErrNotFound    = errors.New("not found")                      // what was named is not there
-	ErrAmbiguous   = errors.New("several to choose from")         // see Error.Candidates
-	ErrLoggedOut   = errors.New("not logged in to Cloud Foundry") // or the session is over
-	ErrDenied      = errors.New("not permitted")
-	ErrUnavailable = errors.New("service unavailable") // try again later
-	ErrInvalid     = errors.New("not understood")      // a document or a value with a mistake in it
-	ErrUsage       = errors.New("wrong use")           // flags that contradict each other
+	ErrNotHere     = errors.New("no bucket here")         // ask the next source
+	ErrNotFound    = capi.ErrNotFound                     // what was named is not there
+	ErrAmbiguous   = errors.New("several to choose from") // see Error.Candidates
+	ErrLoggedOut   = capi.ErrLoggedOut                    // or the session is over
+	ErrDenied      = capi.ErrDenied
+	ErrUnavailable = capi.ErrUnavailable     // try again later
+	ErrInvalid     = capi.ErrInvalid         // a document or a value with a mistake in it
+	ErrUsage       = errors.New("wrong use") // flags that contradict each other
 	ErrNoRefresh   = errors.New("no newer credentials")
 )
 

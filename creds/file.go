@@ -10,15 +10,18 @@ import (
 )
 
 // credentialsFile is what --credentials names.
-type credentialsFile struct {
-	Request
-	stdin []byte // what Stdin held; it can be read only once
+type credentialsFile struct{ Request }
+
+func (f credentialsFile) named() bool { return true }
+
+func (f credentialsFile) find(ctx context.Context) ([]candidate, error) {
+	if f.File == "-" {
+		return f.look(ctx) // can be read only once
+	}
+	return repeatable(ctx, f.look)
 }
 
-func (f *credentialsFile) named() bool   { return true }
-func (f *credentialsFile) changes() bool { return f.File != "-" }
-
-func (f *credentialsFile) find(context.Context, string) ([]candidate, error) {
+func (f credentialsFile) look(context.Context) ([]candidate, error) {
 	text, name, err := f.read()
 	if err != nil {
 		return nil, err
@@ -32,7 +35,7 @@ func (f *credentialsFile) find(context.Context, string) ([]candidate, error) {
 	return found, err
 }
 
-func (f *credentialsFile) read() (text []byte, name string, err error) {
+func (f credentialsFile) read() (text []byte, name string, err error) {
 	if f.File != "-" {
 		text, err = readPrivate(f.Request, f.File, "--credentials")
 		return text, f.File, err

@@ -36,21 +36,21 @@ type Request struct {
 	Log      *slog.Logger
 	Progress func(string)     // told in a few words what long work waits for; may be nil
 	Now      func() time.Time // nil is time.Now
+
+	// For tests of this package.
+	runCF func(context.Context) (string, error)
+	sleep func(context.Context, time.Duration) error
 }
 
 // source is a place where buckets may be found.
 type source interface {
 	// find returns all that could be meant; ErrNotHere if the source does not
-	// apply. A key id that S3 has rejected is not offered again if the source
-	// has another.
-	find(ctx context.Context, rejected string) ([]candidate, error)
+	// apply.
+	find(ctx context.Context) ([]candidate, error)
 
 	// named tells whether the user asked for this source: then a bucket that it
 	// doesn't know is taken on the user's word.
 	named() bool
-
-	// changes tells whether asking again can bring another answer.
-	changes() bool
 }
 
 // Find returns the one bucket that the request means. Where it could mean
@@ -63,7 +63,7 @@ func Find(ctx context.Context, r Request) (Binding, error) {
 	}
 	var skipped []error
 	for _, s := range r.sources() {
-		c, err := r.findIn(ctx, s, "")
+		c, err := r.findIn(ctx, s)
 		if errors.Is(err, ErrNotHere) {
 			skipped = append(skipped, err)
 			continue
@@ -71,7 +71,7 @@ func Find(ctx context.Context, r Request) (Binding, error) {
 		if err != nil {
 			return Binding{}, err
 		}
-		return r.bind(s, c)
+		return r.bind(c), nil
 	}
 	return Binding{}, r.nothing(skipped)
 }
@@ -124,21 +124,21 @@ func (r Request) sources() []source {
 	case r.Profile != "":
 		return []source{sdkChain{r}}
 	case r.File != "":
-		return []source{&credentialsFile{Request: r}}
+		return []source{credentialsFile{r}}
 	case r.Key+r.App+r.Org+r.Space != "" || r.CreateKey:
-		return []source{cloudFoundry{r}}
+		return []source{&cloudFoundry{Request: r}}
 	case r.Service != "":
-		return append(environment, cloudFoundry{r})
+		return append(environment, &cloudFoundry{Request: r})
 	case r.Bucket != "" && r.EndpointURL != "":
 		return append(environment, awsVariables{r}, sdkChain{r})
 	case r.Bucket != "":
-		return append(environment, awsVariables{r}, cloudFoundry{r}, sdkChain{r})
+		return append(environment, awsVariables{r}, &cloudFoundry{Request: r}, sdkChain{r})
 	}
-	return append(environment, awsVariables{r}, cloudFoundry{r})
+	return append(environment, awsVariables{r}, &cloudFoundry{Request: r})
 }
 
-func (r Request) findIn(ctx context.Context, s source, rejected string) (candidate, error) {
-	all, err := s.find(ctx, rejected)
+func (r Request) findIn(ctx context.Context, s source) (candidate, error) {
+	all, err := s.find(ctx)
 	if err != nil {
 		return candidate{}, err
 	}
@@ -226,7 +226,7 @@ func listed(all []candidate) string {
 
 // bind makes the candidate the answer: flags override what the source said, and
 // the credentials learn where to ask again.
-func (r Request) bind(s source, c candidate) (Binding, error) {
+func (r Request) bind(c candidate) Binding {
 	b := c.Binding
 	b.Prefix = r.Prefix
 	if r.Region != "" {
@@ -239,34 +239,19 @@ func (r Request) bind(s source, c candidate) (Binding, error) {
 	if r.PathStyle != nil {
 		b.PathStyle = *r.PathStyle
 	}
-	if b.InsecureSkipVerify {
-		r.Log.Warn("the service says that its server's certificate cannot be checked; the connection is not safe from eavesdroppers",
-			"endpoint", b.Endpoint, "source", b.Source)
-	}
-	var ask func(context.Context, string) (aws.Credentials, error)
-	if s.changes() {
-		ask = func(ctx context.Context, rejected string) (aws.Credentials, error) {
-			return r.again(ctx, s, c, rejected)
+	p := newProvider(c.keys, r.Now, nil)
+	if c.again != nil {
+		p.ask = func(ctx context.Context, rejected string) (aws.Credentials, error) {
+			fresh, err := c.again(ctx, rejected)
+			if err != nil {
+				return aws.Credentials{}, fmt.Errorf("asking for newer credentials: %w", err)
+			}
+			r.Log.Info("credentials read again", "source", fresh.Source, "key", fresh.keys.AccessKeyID)
+			return fresh.keys, nil
 		}
 	}
-	b.Credentials = newProvider(c.keys, r.Now, ask)
-	return b, nil
-}
-
-// again asks a source for newer keys of the same bucket.
-func (r Request) again(ctx context.Context, s source, old candidate, rejected string) (aws.Credentials, error) {
-	c, err := r.findIn(ctx, s, rejected)
-	if err != nil {
-		return aws.Credentials{}, fmt.Errorf("asking for newer credentials: %w", err)
-	}
-	if c.Bucket != old.Bucket {
-		return aws.Credentials{}, &Error{
-			Kind: ErrNotFound, Text: fmt.Sprintf("%s now names another bucket, %s", c.Source, c.Bucket),
-			Advice: "the service was made anew; unmount and mount again",
-		}
-	}
-	r.Log.Info("newer credentials found", "source", c.Source, "key", c.keys.AccessKeyID)
-	return c.keys, nil
+	b.Credentials = p
+	return b
 }
 
 // nothing is the error for a search that found no bucket. Of the reasons that
@@ -280,8 +265,10 @@ func (r Request) nothing(skipped []error) error {
 	var reasons []string
 	for _, err := range skipped {
 		reasons = append(reasons, err.Error())
-		if errors.Is(err, ErrLoggedOut) {
-			e.Kind = ErrLoggedOut
+		for _, kind := range []error{ErrLoggedOut, ErrUnavailable} {
+			if errors.Is(err, kind) {
+				e.Kind = kind
+			}
 		}
 	}
 	if len(reasons) > 0 {

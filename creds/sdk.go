@@ -17,10 +17,11 @@ const chainTime = 10 * time.Second
 // own environment, not Request.Getenv.
 type sdkChain struct{ Request }
 
-func (s sdkChain) named() bool   { return true }
-func (s sdkChain) changes() bool { return true }
+func (s sdkChain) named() bool { return true }
 
-func (s sdkChain) find(ctx context.Context, _ string) ([]candidate, error) {
+func (s sdkChain) find(ctx context.Context) ([]candidate, error) { return repeatable(ctx, s.look) }
+
+func (s sdkChain) look(ctx context.Context) ([]candidate, error) {
 	source := "AWS configuration"
 	var options []func(*config.LoadOptions) error
 	if s.Profile != "" {

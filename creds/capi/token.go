@@ -23,7 +23,7 @@ func (c *Client) validToken(ctx context.Context) (string, error) {
 	if c.good(c.token) {
 		return c.token, nil
 	}
-	login, err := readConfig(c.path)
+	login, err := c.readLogin()
 	if err != nil {
 		return "", err
 	}
@@ -35,6 +35,19 @@ func (c *Client) validToken(ctx context.Context) (string, error) {
 	}
 	c.token = token
 	return token, nil
+}
+
+// readLogin reads the login anew. Its tokens are for the foundation that the
+// client was opened for, or for nobody.
+func (c *Client) readLogin() (cfConfig, error) {
+	login, err := readConfig(c.path)
+	if err == nil && login.Target != c.login.Target {
+		return cfConfig{}, &Error{
+			Kind: ErrLoggedOut, Text: fmt.Sprintf("cf is now logged in to %s, no longer to %s", login.Target, c.login.Target),
+			Advice: "log in there again with cf login -a " + c.login.Target,
+		}
+	}
+	return login, err
 }
 
 // good must be called with c.mu held.
@@ -91,7 +104,7 @@ func (c *Client) renewUser(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	login, err := readConfig(c.path)
+	login, err := c.readLogin()
 	if err != nil {
 		return "", err
 	}
@@ -112,7 +125,7 @@ func (c *Client) renewUser(ctx context.Context) (string, error) {
 	}
 	answer, err := c.grant(ctx, login, id, login.UAAOAuthClientSecret,
 		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {login.RefreshToken}})
-	if changed, readErr := readConfig(c.path); readErr == nil && changed.RefreshToken != login.RefreshToken {
+	if changed, readErr := c.readLogin(); readErr == nil && changed.RefreshToken != login.RefreshToken {
 		if token := bareToken(changed.AccessToken); c.good(token) {
 			return token, nil // cf has renewed it, or logged in anew, meanwhile
 		}
