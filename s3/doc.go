@@ -2,9 +2,22 @@
 //
 // [Bucket] is the whole of S3 that the rest of the program knows. [Open] makes
 // one that talks to a server through the AWS SDK; everything else is a
-// decorator that embeds a Bucket and overrides what it changes: [Retry],
-// [Limit], [Observe]. Package s3test has an in-memory Bucket, a
-// fault-injecting one, and the conformance suite that all of them pass.
+// decorator that wraps a Bucket and changes what it is there for. They go
+// around each other in this order:
+//
+//	Limit(Retry(Observe(client, see), retries), limits)
+//
+// so that Observe sees every attempt and what waits for its turn does not lose
+// its patience. [CopyObject] and [List] do what takes more than one request.
+// Package s3test has an in-memory Bucket, a fault-injecting one, and the
+// conformance suite that all of them pass.
+//
+// # Retries
+//
+// Only [Retry] tries again. It has to know what a repetition may do: a write
+// whose answer was lost is recognised when its next attempt is refused, by a
+// random number in the object's metadata (nonce.go). That number is seen by
+// other programs as x-amz-meta-cgs3fs-write, and by nobody above Retry.
 //
 // # Errors
 //

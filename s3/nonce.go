@@ -1,0 +1,111 @@
+package s3
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+)
+
+// A write whose answer gets lost may have happened or not. When it is tried
+// again and the server then says that the key exists already, or was changed,
+// or that the upload is gone, the one who did that may be we ourselves, and
+// neither the content nor the time proves it: two programs may create the same
+// empty lock file at the same moment, and only one of them may believe to have
+// it. So writes whose repetition could be refused carry a random number in
+// their metadata, and one Head tells whose object it is.
+const nonceKey = "cgs3fs-write"
+
+func newNonce() string { return rand.Text()[:16] } // 80 bits
+
+// withNonce returns a with the nonce added.
+func withNonce(a Attributes, nonce string) Attributes {
+	a.Metadata = maps.Clone(a.Metadata)
+	if a.Metadata == nil {
+		a.Metadata = map[string]string{}
+	}
+	a.Metadata[nonceKey] = nonce
+	return a
+}
+
+// withoutNonce hides the nonce, which is nobody's business above Retry.
+func withoutNonce(info Info) Info {
+	if _, ok := info.Metadata[nonceKey]; !ok {
+		return info
+	}
+	info.Metadata = maps.Clone(info.Metadata)
+	if delete(info.Metadata, nonceKey); len(info.Metadata) == 0 {
+		info.Metadata = nil
+	}
+	return info
+}
+
+// byNonce recognises an object by its nonce. Without one nothing is ours.
+func byNonce(nonce string) func(context.Context, Info) bool {
+	return func(_ context.Context, found Info) bool {
+		return nonce != "" && found.Metadata[nonceKey] == nonce
+	}
+}
+
+// write is a request that makes an object and may be repeated.
+type write struct {
+	r       *retrier
+	op, key string
+	mine    func(ctx context.Context, found Info) bool
+}
+
+// do runs call until it succeeds, or has succeeded as a Head shows, or trying
+// again makes no sense.
+func (w write) do(ctx context.Context, call func() (Info, error)) (Info, error) {
+	var info Info
+	unclear := false // whether an earlier attempt may have happened
+	err := w.r.do(ctx, w.op, w.key, w.r.cfg.UploadPatience, func() (err error) {
+		info, err = call()
+		if err != nil && unclear && mayBeOurs(err) {
+			if found, ok := w.find(ctx); ok {
+				info, err = found, nil
+			}
+		}
+		unclear = unclear || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrThrottled)
+		return err
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	return info, nil
+}
+
+// mayBeOurs says whether our own success can be why an attempt was refused.
+func mayBeOurs(err error) bool {
+	return errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound)
+}
+
+// find returns the object if it is what we wrote.
+func (w write) find(ctx context.Context) (Info, bool) {
+	found, err := repeat(ctx, w.r, OpHead, w.key, func() (Info, error) { return w.r.b.Head(ctx, w.key) })
+	if err != nil || !w.mine(ctx, found) {
+		return Info{}, false
+	}
+	w.r.cfg.Log.Info("write had succeeded although its answer was lost", "op", w.op, "key", w.key)
+	return withoutNonce(found), true
+}
+
+// isCopy says whether found is what a Copy that keeps the source's attributes
+// makes. It has no nonce of its own, so this goes by content: it was not there
+// before, if the copy was conditional, and it equals the source.
+func (r *retrier) isCopy(ctx context.Context, src Source, found Info, o CopyOptions) bool {
+	if o.IfMatch != "" && found.ETag == o.IfMatch {
+		return false
+	}
+	if src.ETag != "" && found.ETag == src.ETag {
+		return true
+	}
+	if src.Bucket != "" || src.VersionID != "" {
+		return false
+	}
+	from, err := repeat(ctx, r, OpHead, src.Key, func() (Info, error) { return r.b.Head(ctx, src.Key) })
+	if err != nil || from.Size != found.Size || src.ETag != "" && from.ETag != src.ETag {
+		return false
+	}
+	return from.ETag == found.ETag || from.Checksum != "" && from.Checksum == found.Checksum
+}
