@@ -171,7 +171,9 @@ func (ch *chunk) finish(ctx context.Context, todo []int) error {
 			return err
 		}
 	}
-	ch.dropSkipped()
+	if err := ch.dropSkipped(ctx); err != nil {
+		return err
+	}
 	return ch.writeSegment(ctx)
 }
 
@@ -219,15 +221,28 @@ func (ch *chunk) skip(at int, note Note) {
 	}
 }
 
-func (ch *chunk) dropSkipped() {
+// dropSkipped takes out what was skipped, and deletes what an earlier attempt may
+// have put in its place.
+func (ch *chunk) dropSkipped(ctx context.Context) error {
 	kept := ch.seg.Entries[:0]
+	var dropped []s3.Target
 	for _, e := range ch.seg.Entries {
-		if e.Size >= 0 {
-			e.Again = false
-			kept = append(kept, e)
+		if e.Size < 0 {
+			place, _ := ch.s.at.object(ch.id, e.Key)
+			dropped = append(dropped, s3.Target{Key: place})
+			continue
 		}
+		e.Again = false
+		kept = append(kept, e)
 	}
 	ch.seg.Entries = kept
+	if len(dropped) == 0 {
+		return nil
+	}
+	if err := ch.lease.check(); err != nil {
+		return err
+	}
+	return ch.s.dest.Delete(ctx, dropped...)
 }
 
 // copyEntry makes one copy of the very version that the entry names.

@@ -20,8 +20,12 @@ func (c *creation) settle(ctx context.Context) error {
 	if err := c.checkTiles(); err != nil {
 		return err
 	}
+	gone, err := c.goneOwners(ctx)
+	if err != nil {
+		return err
+	}
 	for round := 1; ; round++ {
-		damaged, err := c.auditAll(ctx)
+		damaged, err := c.auditAll(ctx, gone)
 		if err != nil || len(damaged) == 0 {
 			return err
 		}
@@ -60,8 +64,28 @@ func (c *creation) sorted() []SegmentRef {
 	return slices.SortedFunc(maps.Values(c.refs), func(a, b SegmentRef) int { return strings.Compare(a.After, b.After) })
 }
 
-// auditAll returns the keys that are not as recorded, by number of the segment.
-func (c *creation) auditAll(ctx context.Context) (map[int]map[string]bool, error) {
+// goneOwners finds the snapshots that an interrupted run linked to and that were
+// removed since, or half so: their copies may be there now and not tomorrow.
+func (c *creation) goneOwners(ctx context.Context) (map[ID]bool, error) {
+	gone := map[ID]bool{}
+	for _, ref := range c.sorted() {
+		for _, id := range ref.Owners {
+			if _, known := gone[id]; known {
+				continue
+			}
+			_, _, err := c.s.load(ctx, id)
+			if err != nil && !errors.Is(err, ErrNoSnapshot) {
+				return nil, err
+			}
+			gone[id] = err != nil
+		}
+	}
+	return gone, nil
+}
+
+// auditAll returns the keys that are not as recorded, by number of the segment,
+// and those linked to owners that are gone.
+func (c *creation) auditAll(ctx context.Context, gone map[ID]bool) (map[int]map[string]bool, error) {
 	c.mu.Lock()
 	refs := maps.Clone(c.refs)
 	c.mu.Unlock()
@@ -82,16 +106,21 @@ func (c *creation) auditAll(ctx context.Context) (map[int]map[string]bool, error
 			if err != nil {
 				return err
 			}
+			keys := map[string]bool{}
 			for _, p := range problems {
-				if p.Fault == Foreign {
-					continue
+				if p.Fault != Foreign {
+					keys[p.Key] = true
 				}
+			}
+			for _, e := range seg.Entries {
+				if gone[e.Owner] {
+					keys[e.Key] = true
+				}
+			}
+			if len(keys) > 0 {
 				mu.Lock()
-				if damaged[n] == nil {
-					damaged[n] = map[string]bool{}
-				}
-				damaged[n][p.Key] = true
-				mu.Unlock()
+				defer mu.Unlock()
+				damaged[n] = keys
 			}
 			return nil
 		})
@@ -129,6 +158,9 @@ func (c *creation) redo(ctx context.Context, n int, keys map[string]bool) error 
 
 // commit writes the manifest: from then on the snapshot exists.
 func (c *creation) commit(ctx context.Context) (*Manifest, error) {
+	if err := c.lease.check(); err != nil {
+		return nil, err
+	}
 	m, err := c.manifest(ctx)
 	if err != nil {
 		return nil, err
@@ -168,7 +200,7 @@ func (c *creation) manifest(ctx context.Context) (*Manifest, error) {
 	m := &Manifest{
 		Format: Format, ID: c.id, State: Complete, Run: c.run, Tool: cfg.Tool,
 		Source: Location{Bucket: cfg.SourceName}, Dest: Location{cfg.DestName, c.s.at.prefix},
-		From: c.o.From, Filter: c.o.Filter, Started: c.started, Mode: Full, Copy: c.copier.chosen(),
+		From: c.o.From, Filter: c.o.Filter, LeftOut: c.own, Started: c.started, Mode: Full, Copy: c.copier.chosen(),
 		Comment: c.o.Comment, Tags: c.o.Tags,
 	}
 	switch {
@@ -213,27 +245,4 @@ func (s *Store) recordBucket(ctx context.Context, m *Manifest) {
 		m.Versioning = state
 		s.cfg.Log.Debug("recorded versioning", "state", state, "err", err)
 	}
-}
-
-// tidy removes what only an unfinished snapshot needs: the plans, and segments
-// that the manifest does not refer to.
-func (s *Store) tidy(ctx context.Context, m *Manifest) error {
-	used := map[string]bool{}
-	for _, ref := range m.Segments {
-		used[s.at.dir(m.ID)+ref.Name] = true
-	}
-	files, _, err := s.control.list(ctx, s.at.segments(m.ID), "")
-	if err != nil {
-		return err
-	}
-	var unused []s3.Target
-	for _, file := range files {
-		if !used[file.Key] {
-			unused = append(unused, s3.Target{Key: file.Key})
-		}
-	}
-	if len(unused) > 0 {
-		err = s.dest.Delete(ctx, unused...)
-	}
-	return errors.Join(err, s.control.removeAll(ctx, s.at.plans(m.ID)))
 }

@@ -347,10 +347,4 @@ func (c *creation) ownObject(key string) bool {
 }
 
 // ownSpans are the parts of the key space that need no listing.
-func (c *creation) ownSpans() []span {
-	spans := make([]span, len(c.own))
-	for i, prefix := range c.own {
-		spans[i] = below(prefix)
-	}
-	return spans
-}
+func (c *creation) ownSpans() []span { return belowAll(c.own) }

@@ -37,6 +37,9 @@ func (l layout) manifest(id ID) string { return l.dir(id) + "manifest.json" }
 func (l layout) plans(id ID) string    { return l.dir(id) + "plan/" }
 func (l layout) segments(id ID) string { return l.dir(id) + "seg/" }
 
+// brings holds the plans of who copies into a snapshot that exists already.
+func (l layout) brings(id ID) string { return l.dir(id) + "bring/" }
+
 // numbered is the name of a plan or segment below plans or segments. Eight
 // digits keep a listing in order.
 func numbered(n int) string { return fmt.Sprintf("%08d.ndjson.gz", n) }

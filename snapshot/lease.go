@@ -117,6 +117,13 @@ func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
 	return info.LastModified, err
 }
 
+// run is the name of the run that holds the lease.
+func (l *lease) run() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.claim.Run
+}
+
 func (l *lease) renewed(etag string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -45,10 +45,11 @@ type Manifest struct {
 	Run    string `json:"run"` // of the claim; makes the file different from any other run's
 	Tool   string `json:"tool,omitempty"`
 
-	Source Location  `json:"source"`
-	Dest   Location  `json:"dest"`
-	From   string    `json:"from,omitempty"` // only keys with this prefix were taken
-	Filter []Pattern `json:"filter,omitempty"`
+	Source  Location  `json:"source"`
+	Dest    Location  `json:"dest"`
+	From    string    `json:"from,omitempty"` // only keys with this prefix were taken
+	Filter  []Pattern `json:"filter,omitempty"`
+	LeftOut []string  `json:"left_out,omitempty"` // prefixes of snapshots, of which nothing was taken
 
 	Started  time.Time `json:"started"`
 	Listed   time.Time `json:"listed_until"` // every object is as it was between Started and Finished
@@ -170,6 +171,9 @@ func (m *Manifest) owners() map[ID]bool {
 	}
 	return ids
 }
+
+// leftOut are the spans that the segments need not cover.
+func (m *Manifest) leftOut() []span { return belowAll(m.LeftOut) }
 
 // check says whether a manifest that was read makes sense as that of id.
 func (m *Manifest) check(id ID) error {

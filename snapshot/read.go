@@ -33,6 +33,19 @@ func (s *Store) readSegment(ctx context.Context, id ID, ref SegmentRef) (*segmen
 	return seg, nil
 }
 
+// readPlan reads a plan, or a segment that no manifest refers to.
+func (s *Store) readPlan(ctx context.Context, key string) (*segment, error) {
+	data, _, err := s.control.read(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	seg, err := decodeSegment(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", key, err)
+	}
+	return seg, nil
+}
+
 // Entries yields the objects of a snapshot in key order, with one segment in
 // memory at a time. After an error there are no more.
 func (s *Store) Entries(ctx context.Context, m *Manifest) iter.Seq2[Entry, error] {

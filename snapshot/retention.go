@@ -56,6 +56,10 @@ func (p Policy) periods() []period {
 	}
 }
 
+// safetyAge is how long what a restore overwrote is kept whatever the policy:
+// long enough to notice that it was the wrong one.
+const safetyAge = 7 * 24 * time.Hour
+
 // Apply decides about existing snapshots, oldest first. Whatever the policy, the
 // pinned stay, those from the future, and the newest that is complete.
 func (p Policy) Apply(list []Info, now time.Time) []Decision {
@@ -63,7 +67,7 @@ func (p Policy) Apply(list []Info, now time.Time) []Decision {
 	newest := time.Time{}
 	for i, info := range list {
 		decisions[i].Info = info
-		if t := info.Started; t.After(newest) && !t.After(now) {
+		if t := info.Started; t.After(newest) && !t.After(now) && info.Mode != Safety {
 			newest = t
 		}
 	}
@@ -73,8 +77,8 @@ func (p Policy) Apply(list []Info, now time.Time) []Decision {
 	last := 0
 	for i := range slices.Backward(decisions) {
 		d := &decisions[i]
-		if d.Started.After(now) {
-			continue // must not use up what the rules keep of the past
+		if d.Started.After(now) || d.Mode == Safety {
+			continue // must not use up what the rules keep
 		}
 		if last < p.Last {
 			last++
@@ -99,8 +103,11 @@ func (p Policy) keepAlways(decisions []Decision, now time.Time) {
 	lastComplete := -1
 	for i := range decisions {
 		d := &decisions[i]
-		if d.State == Complete {
+		if d.State == Complete && d.Mode != Safety {
 			lastComplete = i
+		}
+		if d.Mode == Safety && now.Sub(d.Started) <= safetyAge {
+			d.because("safety copy, kept %d days", safetyAge/(24*time.Hour))
 		}
 		if d.Pinned {
 			d.because("pinned")

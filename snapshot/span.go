@@ -23,6 +23,14 @@ func below(prefix string) span {
 	return span{after: prefix, through: prefix + string(utf8.MaxRune)}
 }
 
+func belowAll(prefixes []string) []span {
+	spans := make([]span, len(prefixes))
+	for i, prefix := range prefixes {
+		spans[i] = below(prefix)
+	}
+	return spans
+}
+
 // gaps returns what of the key space the given spans, which may overlap, leave
 // out, in order.
 func gaps(covered []span) []span {

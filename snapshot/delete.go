@@ -1,0 +1,338 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// DeleteOptions say how far Delete may go.
+type DeleteOptions struct {
+	DryRun   bool // only tell what would be done
+	TakeOver bool // take the lock of a run that seems alive: its machine is known to be gone
+}
+
+// Removal is what became of one snapshot that was to go, or, in a dry run, what
+// would.
+type Removal struct {
+	ID      ID     `json:"id"`
+	Objects int64  `json:"objects"` // its own, deleted with it
+	Bytes   int64  `json:"bytes"`
+	Foreign int64  `json:"foreign"`           // left, as others put or changed them after the snapshot
+	Example string `json:"example,omitempty"` // the place of one of these
+}
+
+// Delete removes snapshots, after making those that link to them independent. It
+// refuses the pinned, and all that are left. Existing and incomplete ones are
+// the same to it, but a run that is alive is ErrLocked.
+func (s *Store) Delete(ctx context.Context, ids []ID, o DeleteOptions) ([]Removal, error) {
+	if o.DryRun {
+		list, err := s.List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return plannedRemovals(list, ids)
+	}
+	var removals []Removal
+	err := s.lockedAs(ctx, "delete", o.TakeOver, func(ctx context.Context, l *lease) error {
+		list, err := s.List(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := plannedRemovals(list, ids); err != nil {
+			return err
+		}
+		removals, err = s.remove(ctx, l, list, ids)
+		return err
+	})
+	return removals, err
+}
+
+// plannedRemovals checks that ids may go.
+func plannedRemovals(list []Info, ids []ID) ([]Removal, error) {
+	var removals []Removal
+	complete, going := 0, 0
+	for _, info := range list {
+		isGoing := slices.Contains(ids, info.ID)
+		if info.State == Complete && info.Mode != Safety {
+			complete++
+			if isGoing {
+				going++
+			}
+		}
+		switch {
+		case !isGoing:
+			continue
+		case info.Pinned:
+			return nil, fmt.Errorf("%w: %s is pinned", ErrRefused, info.ID)
+		case info.Running:
+			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
+		}
+		removals = append(removals, Removal{ID: info.ID, Objects: info.Own, Bytes: info.OwnBytes})
+	}
+	if len(removals) < len(ids) {
+		for _, id := range ids {
+			if !slices.ContainsFunc(list, func(i Info) bool { return i.ID == id }) {
+				return nil, fmt.Errorf("%w %s", ErrNoSnapshot, id)
+			}
+		}
+	}
+	if going > 0 && going == complete {
+		return nil, fmt.Errorf("%w: no complete snapshot would be left", ErrRefused)
+	}
+	return removals, nil
+}
+
+// locked runs work with the lock held and no other run alive.
+func (s *Store) locked(ctx context.Context, what string, work func(context.Context, *lease) error) error {
+	return s.lockedAs(ctx, what, false, work)
+}
+
+func (s *Store) lockedAs(ctx context.Context, what string, takeOver bool, work func(context.Context, *lease) error) error {
+	l, _, err := s.acquire(ctx, s.at.lock(), s.newClaim(s.cfg.NewRun(), what), takeOver)
+	if err != nil {
+		return err
+	}
+	err = l.hold(ctx, func(ctx context.Context) error {
+		if err := s.checkNobodyCreates(ctx); err != nil {
+			return err
+		}
+		return work(ctx, l)
+	})
+	if releaseErr := l.release(context.WithoutCancel(ctx)); releaseErr != nil {
+		s.cfg.Log.Warn("lock left behind; it counts as dead in ten minutes", "err", releaseErr)
+	}
+	return err
+}
+
+// checkNobodyCreates returns ErrLocked while a snapshot is being made: it may be
+// going to link to what we remove.
+func (s *Store) checkNobodyCreates(ctx context.Context) error {
+	list, err := s.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, info := range list {
+		if info.Running {
+			return fmt.Errorf("%w: %s", ErrLocked, info.Run)
+		}
+	}
+	return nil
+}
+
+// remove deletes the given snapshots. Those that an earlier run left half
+// deleted go, too. Links always name an older snapshot, so the newest goes first.
+func (s *Store) remove(ctx context.Context, l *lease, list []Info, ids []ID) ([]Removal, error) {
+	going := map[ID]bool{}
+	var survivors, doomed []ID
+	for _, info := range list {
+		switch {
+		case info.State == Deleting || slices.Contains(ids, info.ID):
+			going[info.ID] = true
+			doomed = append(doomed, info.ID)
+		case info.State.exists():
+			survivors = append(survivors, info.ID)
+		}
+	}
+	if err := s.rehome(ctx, l, going, survivors); err != nil {
+		return nil, err
+	}
+	slices.Reverse(doomed)
+	manifests := make([]*Manifest, len(doomed))
+	etags := make([]string, len(doomed))
+	var err error
+	for i, id := range doomed {
+		if manifests[i], etags[i], err = s.doom(ctx, l, id); err != nil {
+			return nil, err
+		}
+	}
+	var removals []Removal
+	for i, m := range manifests {
+		r, err := s.clear(ctx, l, m, etags[i])
+		if err != nil {
+			return removals, fmt.Errorf("deleting %s: %w", m.ID, err)
+		}
+		removals = append(removals, r)
+	}
+	return removals, nil
+}
+
+// doom turns the register of a snapshot to Deleting. From then on it does not
+// exist, and a run that was making it cannot commit.
+func (s *Store) doom(ctx context.Context, l *lease, id ID) (*Manifest, string, error) {
+	if err := l.check(); err != nil {
+		return nil, "", err
+	}
+	m, etag, err := s.loadAny(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoSnapshot):
+		return s.doomIncomplete(ctx, id)
+	case err != nil || m.State == Deleting:
+		return m, etag, err
+	case m.Pinned:
+		return nil, "", fmt.Errorf("%w: %s is pinned", ErrRefused, id)
+	}
+	m.State = Deleting
+	etag, err = s.save(ctx, m, etag)
+	return m, etag, err
+}
+
+// doomIncomplete puts "deleting" where the commit would have gone.
+func (s *Store) doomIncomplete(ctx context.Context, id ID) (*Manifest, string, error) {
+	m := &Manifest{Format: Format, ID: id, State: Deleting, Run: s.cfg.NewRun(), Mode: Full, Started: s.cfg.Now().UTC()}
+	var c claim
+	_, err := s.control.readJSON(ctx, s.at.claim(id), &c)
+	if err != nil && !errors.Is(err, s3.ErrNotFound) {
+		return nil, "", err
+	}
+	if c.Adopt {
+		m.Mode = Adopted
+	}
+	data, err := encodeJSON(m)
+	if err != nil {
+		return nil, "", err
+	}
+	etag, err := s.control.create(ctx, s.at.manifest(id), data, jsonType)
+	if errors.Is(err, s3.ErrExists) {
+		err = fmt.Errorf("%w: %s was committed a moment ago", ErrDiffers, id)
+	}
+	return m, etag, err
+}
+
+// clear deletes everything of a snapshot whose register says Deleting, the
+// register last.
+func (s *Store) clear(ctx context.Context, l *lease, m *Manifest, etag string) (Removal, error) {
+	r := Removal{ID: m.ID}
+	if m.Segments != nil {
+		for _, ref := range m.Segments {
+			seg, err := s.readSegment(ctx, m.ID, ref)
+			if errors.Is(err, ErrDamaged) { // usual if an earlier attempt got as far as the segments
+				s.cfg.Log.Info("segment is gone or damaged; objects of it may remain", "snapshot", m.ID, "segment", ref.Name, "err", err)
+				continue
+			}
+			if err != nil {
+				return r, err
+			}
+			if err := s.clearEntries(ctx, l, m.ID, seg, &r); err != nil {
+				return r, err
+			}
+		}
+	} else if m.Mode != Adopted { // an adoption that was given up has no objects of its own
+		if err := s.clearPlanned(ctx, l, m.ID, &r, s.at.plans(m.ID), s.at.segments(m.ID)); err != nil {
+			return r, err
+		}
+	}
+	if err := s.clearPlanned(ctx, l, m.ID, &r, s.at.brings(m.ID)); err != nil {
+		return r, err
+	}
+	if err := s.abortUploads(ctx, s.at.objects(m.ID)); err != nil {
+		return r, err
+	}
+	for _, dir := range []string{"long/", "bring/", "plan/", "seg/"} {
+		if err := s.control.removeAll(ctx, s.at.dir(m.ID)+dir); err != nil {
+			return r, err
+		}
+	}
+	if err := s.dest.Delete(ctx, s3.Target{Key: s.at.claim(m.ID)}); err != nil {
+		return r, err
+	}
+	err := s.dest.Delete(ctx, s3.Target{Key: s.at.manifest(m.ID), ETag: etag})
+	if errors.Is(err, s3.ErrUnsupported) {
+		err = s.dest.Delete(ctx, s3.Target{Key: s.at.manifest(m.ID)})
+	}
+	return r, err
+}
+
+// clearEntries deletes the copies that a segment's own entries name, if they
+// still are what was recorded.
+func (s *Store) clearEntries(ctx context.Context, l *lease, id ID, seg *segment, r *Removal) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	var targets []s3.Target
+	for _, e := range seg.Entries {
+		if e.Owner == "" {
+			targets = append(targets, s3.Target{Key: s.at.place(id, e), ETag: e.copyETag()})
+			r.Bytes += e.Size
+		}
+	}
+	r.Objects += int64(len(targets))
+	return s.deleteTargets(ctx, targets, r)
+}
+
+// deleteTargets deletes objects in the state that is known; others are left.
+func (s *Store) deleteTargets(ctx context.Context, targets []s3.Target, r *Removal) error {
+	for batch := range slices.Chunk(targets, s3.MaxDelete) {
+		err := s.gate.do(ctx, func() error { return s.dest.Delete(ctx, batch...) })
+		if errors.Is(err, s3.ErrUnsupported) { // no conditions here; what is below our prefix is ours
+			for i := range batch {
+				batch[i].ETag = ""
+			}
+			err = s.gate.do(ctx, func() error { return s.dest.Delete(ctx, batch...) })
+		}
+		var some *s3.DeleteError
+		if !errors.As(err, &some) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		for key, err := range some.Failed {
+			if !errors.Is(err, s3.ErrChanged) {
+				return err
+			}
+			r.Objects--
+			r.Foreign++
+			r.Example = key
+		}
+	}
+	return nil
+}
+
+// clearPlanned deletes the copies that no manifest speaks of: what lies at places
+// that the plans or segments below the prefixes name.
+func (s *Store) clearPlanned(ctx context.Context, l *lease, id ID, r *Removal, prefixes ...string) error {
+	for _, prefix := range prefixes {
+		files, _, err := s.control.list(ctx, prefix, "")
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			plan, err := s.readPlan(ctx, file.Key)
+			if err != nil {
+				return err
+			}
+			if err := s.clearPlaces(ctx, l, id, plan, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) clearPlaces(ctx context.Context, l *lease, id ID, seg *segment, r *Removal) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	planned := map[string]bool{}
+	for _, e := range seg.Entries {
+		if e.Owner == "" {
+			planned[e.Key] = true
+		}
+	}
+	var targets []s3.Target
+	for o, err := range s.copiesIn(ctx, id, seg.span()) {
+		if err != nil {
+			return err
+		}
+		if planned[o.Key[len(s.at.objects(id)):]] {
+			targets = append(targets, s3.Target{Key: o.Key, ETag: o.ETag})
+			r.Bytes += o.Size
+		}
+	}
+	r.Objects += int64(len(targets))
+	return s.deleteTargets(ctx, targets, r)
+}

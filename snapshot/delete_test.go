@@ -1,0 +1,353 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+)
+
+// history makes three days of snapshots, the later two incremental, with a
+// change each day, and returns what each must hold.
+func history(t testing.TB, w *world) map[ID]map[string]string {
+	t.Helper()
+	w.fill(12)
+	want := map[ID]map[string]string{}
+	for day := range 3 {
+		w.mem.PutBytes("changes", []byte(fmt.Sprint("day ", day)))
+		w.mem.PutBytes(fmt.Sprintf("new%d", day), []byte(strings.Repeat("n", 80+day)))
+		made := w.create(CreateOptions{Incremental: day > 0})
+		want[made.ID] = w.live()
+		w.clock.advance(24 * time.Hour)
+	}
+	return want
+}
+
+// wantIntact checks that every snapshot that a list calls complete is, and that
+// it is what it was when it was made.
+func wantIntact(t testing.TB, w *world, want map[ID]map[string]string) (existing int) {
+	t.Helper()
+	s := w.store()
+	list, err := s.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, info := range Existing(list) {
+		wantSame(t, string(info.ID), contents(t, s, info.ID), want[info.ID])
+	}
+	return len(Existing(list))
+}
+
+func TestDeleteRehomesWhatIsLinked(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)
+	removed, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(removed) != 1 || removed[0].Objects != 14 || removed[0].Foreign != 0 {
+		t.Errorf("removed %+v", removed)
+	}
+	if n := wantIntact(t, w, want); n != 2 {
+		t.Errorf("%d snapshots left", n)
+	}
+	for _, key := range w.mem.Keys() {
+		if strings.Contains(key, "2026/11/23/") || strings.Contains(key, "2026-11-23/") {
+			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+func TestDeleteSurvivesACrashAnywhere(t *testing.T) {
+	for _, when := range []s3test.Moment{s3test.BeforeCall, s3test.AfterCall} {
+		for at := 1; ; at++ {
+			w := newWorld(t)
+			want := history(t, w)
+			live := w.live()
+			faulty := s3test.NewFaulty(w.mem, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
+			_, err := w.open(faulty).Delete(t.Context(), []ID{"2026-11-23", "2026-11-24"}, DeleteOptions{})
+			if !faulty.Crashed() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			wantIntact(t, w, want)
+			w.clock.advance(leaseDead)
+			_, err = w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}})
+			if err != nil {
+				t.Fatalf("after a crash at %d: %v", at, err)
+			}
+			if n := wantIntact(t, w, want); n != 1 {
+				t.Fatalf("after a crash at %d: %d snapshots left", at, n)
+			}
+			wantSame(t, "live data", w.live(), live)
+			wantNoStrays(t, w, at)
+		}
+	}
+}
+
+// wantNoStrays checks that only existing snapshots have anything in the bucket.
+func wantNoStrays(t testing.TB, w *world, at int) {
+	t.Helper()
+	s := w.store()
+	list, err := s.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{s.at.clock(): true, s.at.lock(): true}
+	for _, info := range Existing(list) {
+		m, err := s.Load(t.Context(), info.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known[s.at.manifest(info.ID)] = true
+		for _, ref := range m.Segments {
+			known[s.at.dir(info.ID)+ref.Name] = true
+		}
+		for e, err := range s.Entries(t.Context(), m) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			known[s.at.place(info.ID, e)] = true
+		}
+	}
+	for _, key := range w.mem.Keys() {
+		if strings.HasPrefix(key, "data/") && !known[key] {
+			t.Fatalf("after a crash at %d: %s belongs to nothing", at, key)
+		}
+	}
+}
+
+func TestDeleteRefuses(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	s := w.store()
+	if err := s.Pin(t.Context(), "2026-11-24", true); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		ids  []ID
+		want error
+	}{
+		{[]ID{"2026-11-24"}, ErrRefused},
+		{[]ID{"2026-11-23", "2026-11-24", "2026-11-25"}, ErrRefused},
+		{[]ID{"2020-01-01"}, ErrNoSnapshot},
+	} {
+		if _, err := s.Delete(t.Context(), test.ids, DeleteOptions{}); !errors.Is(err, test.want) {
+			t.Errorf("%v: %v, want %v", test.ids, err, test.want)
+		}
+	}
+	if err := s.Pin(t.Context(), "2026-11-24", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Delete(t.Context(), []ID{"2026-11-24"}, DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeleteLeavesWhatOthersPutThere(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	w.mem.PutBytes("data/2026/11/25/stranger", []byte("x"))
+	w.mem.PutBytes("data/2026/11/25/changes", []byte("altered"))
+	removed, err := w.store().Delete(t.Context(), []ID{"2026-11-25"}, DeleteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if removed[0].Foreign != 1 {
+		t.Errorf("removed %+v", removed)
+	}
+	if _, there := w.mem.Bytes("data/2026/11/25/stranger"); !there {
+		t.Error("the stranger is gone")
+	}
+}
+
+func TestPruneWaitsForNobodyWhoCreates(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	c, _, err := w.store().prepare(t.Context(), CreateOptions{Incremental: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); !errors.Is(err, ErrLocked) {
+		t.Errorf("prune beside a run: %v", err)
+	}
+	c.lease.abandon(t.Context())
+	if _, err := w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); err != nil {
+		t.Errorf("prune beside a dead run: %v", err)
+	}
+}
+
+func TestRunThatLinkedToWhatIsGoneCopiesIt(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)
+	s := w.store()
+	c, _, err := s.prepare(t.Context(), CreateOptions{Incremental: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.gather(t.Context()); err != nil { // all is linked, nothing committed
+		t.Fatal(err)
+	}
+	want[c.id] = w.live()
+	c.lease.abandon(t.Context())
+	if _, err := s.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	made := w.create(CreateOptions{Incremental: true})
+	if !made.Resumed {
+		t.Error("not resumed")
+	}
+	wantIntact(t, w, want)
+}
+
+func TestPruneRemovesIncompleteOnes(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	s := w.store()
+	w.fill(20)
+	c, _, err := s.prepare(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.gather(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(leaseDead)
+	pruned, err := s.Prune(t.Context(), PruneOptions{Incomplete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pruned.Removed) != 1 || pruned.Removed[0].ID != c.id {
+		t.Errorf("removed %+v", pruned.Removed)
+	}
+	wantNoStrays(t, w, 0)
+	if _, err := c.commit(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("the run that was removed commits: %v", err)
+	}
+}
+
+func TestMaterializeMakesAPlainSnapshot(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)
+	s := w.store()
+	if err := s.Materialize(t.Context(), "2026-11-25"); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Load(t.Context(), "2026-11-25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Own != m.Objects || m.Mode != Full {
+		t.Errorf("%d of %d objects are its own, %s", m.Own, m.Objects, m.Mode)
+	}
+	wantIntact(t, w, want)
+	for key, data := range want["2026-11-25"] {
+		if got, _ := w.mem.Bytes("data/2026/11/25/" + key); string(got) != data {
+			t.Errorf("%s is not plainly there", key)
+		}
+	}
+}
+
+// TestModelOfRandomHistories runs snapshots, changes, deletions and crashes in
+// random order and checks all snapshots against plain maps.
+func TestModelOfRandomHistories(t *testing.T) {
+	steps := 10_000
+	if testing.Short() {
+		steps = 1000
+	}
+	for seed := uint64(1); steps > 0; seed++ {
+		steps -= modelHistory(t, seed, 250)
+	}
+}
+
+func modelHistory(t *testing.T, seed uint64, steps int) int {
+	t.Helper()
+	w := newWorld(t)
+	r := rand.New(rand.NewPCG(seed, 0))
+	want := map[ID]map[string]string{}
+	for step := range steps {
+		w.clock.advance(time.Duration(r.IntN(20)) * time.Hour)
+		key := fmt.Sprintf("k%d", r.IntN(12))
+		switch r.IntN(10) {
+		case 0, 1, 2, 3:
+			w.mem.PutBytes(key, []byte(fmt.Sprintf("%*d", r.IntN(90), step)))
+		case 4:
+			if err := w.mem.Delete(t.Context(), s3.Target{Key: key}); err != nil {
+				t.Fatal(err)
+			}
+		case 5, 6:
+			modelCreate(t, w, r, want)
+		case 7:
+			modelPrune(t, w, r)
+		case 8:
+			if list, _ := w.store().List(t.Context()); len(Existing(list)) > 0 {
+				id := Existing(list)[r.IntN(len(Existing(list)))].ID
+				if err := w.store().Materialize(t.Context(), id); err != nil {
+					t.Fatalf("seed %d, step %d: materialize: %v", seed, step, err)
+				}
+			}
+		case 9:
+			w.clock.advance(leaseDead)
+		}
+		if step%10 == 9 || step == steps-1 {
+			wantIntact(t, w, want)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, step %d", seed, step)
+		}
+	}
+	return steps
+}
+
+// crashing is a store that fails at a random call, in half of the cases.
+func crashing(w *world, r *rand.Rand) *Store {
+	plan := s3test.Plan{}
+	if r.IntN(2) == 0 {
+		plan.Crash = s3test.Crash{At: 1 + r.IntN(60), When: s3test.Moment(r.IntN(2))}
+	}
+	return w.open(s3test.NewFaulty(w.mem, plan))
+}
+
+func modelCreate(t *testing.T, w *world, r *rand.Rand, want map[ID]map[string]string) {
+	t.Helper()
+	live := w.live()
+	_, err := crashing(w, r).Create(t.Context(), CreateOptions{Incremental: r.IntN(3) > 0})
+	list, listErr := w.store().List(t.Context())
+	if listErr != nil {
+		t.Fatal(listErr)
+	}
+	for _, info := range Existing(list) {
+		if want[info.ID] == nil {
+			want[info.ID] = live
+		}
+	}
+	if err != nil {
+		w.clock.advance(leaseDead)
+		if r.IntN(2) == 0 { // what is planned is of before the changes to come: give it up
+			if _, err := w.store().Prune(t.Context(), PruneOptions{Incomplete: true}); err != nil {
+				t.Fatalf("giving up: %v", err)
+			}
+			return
+		}
+		made, err := w.store().Create(t.Context(), CreateOptions{})
+		if err != nil {
+			t.Fatalf("resuming: %v", err)
+		}
+		want[made.ID] = live
+	}
+}
+
+func modelPrune(t *testing.T, w *world, r *rand.Rand) {
+	t.Helper()
+	policy := Policy{Last: 1 + r.IntN(4), Daily: r.IntN(3), Weekly: r.IntN(2)}
+	if _, err := crashing(w, r).Prune(t.Context(), PruneOptions{Policy: policy}); err != nil {
+		w.clock.advance(leaseDead)
+	}
+}
