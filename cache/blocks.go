@@ -73,7 +73,7 @@ var ErrClosed = errors.New("block cache is closed")
 
 // blockWeight is what a block in memory takes beside its bytes and names, on
 // 64-bit machines: three structs and the slots of two maps, each half full.
-const blockWeight = 384
+const blockWeight = 448
 
 // Blocks remembers pieces of object content. It is safe for concurrent use.
 type Blocks struct {

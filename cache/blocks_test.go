@@ -376,3 +376,21 @@ func TestDroppingAnythingAtAnyMomentChangesNoAnswer(t *testing.T) {
 		dropAnything(t, openTestBlocks(t, BlocksConfig{Memory: 20_000, Dir: t.TempDir(), MaxDisk: 30 * allocationUnit}), 500)
 	})
 }
+
+func TestBlocksBytesMatchTheHeap(t *testing.T) {
+	for size, max := range map[int]int64{100: 8 << 20, 4096: 16 << 20, 128 << 10: 32 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			before := heapInUse()
+			b := openTestBlocks(t, BlocksConfig{BlockSize: 1 << 20, Memory: max})
+			for i := range 2 * max / int64(size+blockWeight) {
+				b.Put(BlockID{Key: fmt.Sprintf("some/directory/file-%06d", i), ETag: fmt.Sprintf("%032x", i)}, make([]byte, size))
+			}
+			s := b.Stats()
+			used := heapInUse() - before
+			t.Logf("estimated %d, measured %d", s.MemoryBytes, used)
+			if s.MemoryBytes > max || s.MemoryBytes < max*9/10 || used > s.MemoryBytes*11/10 || used < s.MemoryBytes/2 {
+				t.Errorf("estimated %d, measured %d, allowed %d", s.MemoryBytes, used, max)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,12 +61,13 @@ type NamesStats struct {
 // prefix, such as "" or "a/b/". It is safe for concurrent use.
 type Names[E any] struct {
 	cfg   NamesConfig
-	start time.Time
 	scale scale[E]
 
 	mu    sync.Mutex
+	clock stopwatch                             // guarded by mu
 	dirs  *simplelru.LRU[string, *directory[E]] // guarded by mu; ordered by use
 	bytes int64                                 // guarded by mu; the sum of dirs' bytes
+	above ancestry                              // guarded by mu; of dirs
 	scans map[string]map[*Scan[E]]struct{}      // guarded by mu; those under way
 	begun uint64                                // guarded by mu; scans so far
 	stats NamesStats                            // guarded by mu; only the counters
@@ -79,21 +81,27 @@ func NewNames[E any](cfg NamesConfig) *Names[E] {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultNamesBytes
 	}
-	n := &Names[E]{cfg: cfg, start: cfg.Now(), scale: newScale[E](), scans: map[string]map[*Scan[E]]struct{}{}}
+	n := &Names[E]{
+		cfg: cfg, scale: newScale[E](), clock: stopwatch{last: cfg.Now()}, above: newAncestry(),
+		scans: map[string]map[*Scan[E]]struct{}{},
+	}
 	// Bounded by bytes, not by count. NewLRU fails only for a size below one.
-	n.dirs, _ = simplelru.NewLRU(math.MaxInt, func(_ string, d *directory[E]) { n.bytes -= d.bytes })
+	n.dirs, _ = simplelru.NewLRU(math.MaxInt, func(path string, d *directory[E]) {
+		n.bytes -= d.bytes
+		n.above.remove(path)
+	})
 	return n
 }
 
-// now is the time since n was made, which takes a third of a time.Time's room.
-func (n *Names[E]) now() time.Duration { return n.cfg.Now().Sub(n.start) }
+// now is how long n has existed. n.mu is held.
+func (n *Names[E]) now() time.Duration { return n.clock.read(n.cfg.Now()) }
 
 // Lookup tells what is known of a name, and for how much longer. In a complete
 // directory that is fresh, a name that is not in it is Absent.
 func (n *Names[E]) Lookup(dir, name string) (e E, left time.Duration, v Verdict) {
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := n.now()
 	if d, ok := n.dirs.Get(dir); ok {
 		e, left, v = d.lookup(name, now)
 	}
@@ -118,25 +126,12 @@ func (n *Names[E]) PutAbsent(dir, name string) {
 	n.note(dir, name, Absent, n.cfg.NegativeTTL, none)
 }
 
-// Drop forgets a name. Its directory, if it was complete, no longer is.
-func (n *Names[E]) Drop(dir, name string) {
-	if n.cfg.TTL <= 0 {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.tellScans(dir, name, Unknown)
-	if n.dirs.Contains(dir) {
-		n.change(dir, func(d *directory[E]) { d.forget(name) })
-	}
-}
-
 // Dir returns a fresh and complete directory, sorted by name bytewise, and for
 // how much longer it holds. The caller must not change the slice.
 func (n *Names[E]) Dir(dir string) (entries []Named[E], left time.Duration, ok bool) {
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := n.now()
 	d, ok := n.dirs.Get(dir)
 	if !ok || !d.fresh(now, complete) {
 		n.stats.Misses++
@@ -151,9 +146,9 @@ func (n *Names[E]) Dir(dir string) (entries []Named[E], left time.Duration, ok b
 // Partial reports whether a fresh partial listing of the directory is known, so
 // that listing its first page again would tell nothing new.
 func (n *Names[E]) Partial(dir string) bool {
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := n.now()
 	d, ok := n.dirs.Get(dir)
 	return ok && d.fresh(now, partial)
 }
@@ -164,9 +159,9 @@ func (n *Names[E]) note(dir, name string, v Verdict, ttl time.Duration, e E) {
 	if n.cfg.TTL <= 0 {
 		return
 	}
-	now := n.now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := n.now()
 	n.tellScans(dir, name, v)
 	n.change(dir, func(d *directory[E]) { d.note(name, e, v, now+ttl, now) })
 }
@@ -177,7 +172,8 @@ func (n *Names[E]) change(dir string, f func(*directory[E])) {
 	d, ok := n.dirs.Get(dir)
 	if !ok {
 		d = newDirectory(dir, n.scale)
-		n.dirs.Add(dir, d)
+		n.dirs.Add(strings.Clone(dir), d)
+		n.above.add(dir)
 	} else {
 		n.bytes -= d.bytes
 	}
@@ -187,17 +183,20 @@ func (n *Names[E]) change(dir string, f func(*directory[E])) {
 		n.dirs.Remove(dir)
 		n.stats.Evicted++
 	}
-	for n.bytes > n.cfg.MaxBytes {
+	for n.weight() > n.cfg.MaxBytes && n.dirs.Len() > 0 {
 		n.dirs.RemoveOldest()
 		n.stats.Evicted++
 	}
 }
+
+// weight is the estimated memory of all. n.mu is held.
+func (n *Names[E]) weight() int64 { return n.bytes + n.above.bytes }
 
 // Stats returns the counts so far.
 func (n *Names[E]) Stats() NamesStats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.stats
-	s.Directories, s.Bytes = n.dirs.Len(), n.bytes
+	s.Directories, s.Bytes = n.dirs.Len(), n.weight()
 	return s
 }

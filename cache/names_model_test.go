@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestNamesNeverContradictTheBucket(t *testing.T) {
 		n := NewNames[int](NamesConfig{
 			TTL:         rapid.SampledFrom([]time.Duration{5, 50, 500}).Draw(t, "ttl"),
 			NegativeTTL: rapid.SampledFrom([]time.Duration{0, 3, 30, 700}).Draw(t, "negative"),
-			MaxBytes:    rapid.SampledFrom([]int64{1000, 1500, 1 << 20}).Draw(t, "bytes"),
+			MaxBytes:    rapid.SampledFrom([]int64{1100, 1700, 1 << 20}).Draw(t, "bytes"),
 			Now:         c.now,
 		})
 		var scans []*scanning
@@ -126,7 +127,11 @@ func TestNamesNeverContradictTheBucket(t *testing.T) {
 			"forget": func(t *rapid.T) {
 				switch rapid.IntRange(0, 20).Draw(t, "what") {
 				case 0:
-					n.DropTree(dir())
+					prefix := dir()
+					n.DropTree(prefix)
+					if left := n.dirs.Keys(); slices.ContainsFunc(left, func(d string) bool { return strings.HasPrefix(d, prefix) }) {
+						t.Fatalf("DropTree(%q) leaves %q", prefix, left)
+					}
 				case 1, 2:
 					n.DropDir(dir())
 				case 3, 4, 5:
@@ -208,6 +213,7 @@ func checkNames(t *rapid.T, n *Names[int], b *bucket) {
 // checkWeight recomputes from nothing what is accounted for step by step.
 func checkWeight(t *rapid.T, n *Names[int]) {
 	var sum int64
+	above := newAncestry()
 	for _, path := range n.dirs.Keys() {
 		d, _ := n.dirs.Peek(path)
 		bytes := d.scale.directory(path) + d.scale.listing(d.listed)
@@ -218,7 +224,12 @@ func checkWeight(t *rapid.T, n *Names[int]) {
 			t.Fatalf("%q weighs %d, accounted %d: %s", path, bytes, d.bytes, fmt.Sprint(d))
 		}
 		sum += bytes
+		above.add(path)
 	}
+	if !maps.Equal(above.known, n.above.known) || above.bytes != n.above.bytes {
+		t.Fatalf("directories under each prefix: %v, want %v", n.above, above)
+	}
+	sum += above.bytes
 	if s := n.Stats(); s.Bytes != sum || sum > n.cfg.MaxBytes {
 		t.Fatalf("all weigh %d, accounted %d, bound %d", sum, s.Bytes, n.cfg.MaxBytes)
 	}

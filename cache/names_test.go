@@ -242,7 +242,9 @@ func TestScanCannotStoreAfterDropOrCancel(t *testing.T) {
 		"DropDir":  func(n *Names[int], _ *Scan[int]) { n.DropDir("d/") },
 		"DropTree": func(n *Names[int], _ *Scan[int]) { n.DropTree("") },
 		"Done":     func(n *Names[int], s *Scan[int]) { s.Done(nil); n.DropDir("d/") },
-		"time":     func(n *Names[int], _ *Scan[int]) { n.cfg.Now = func() time.Time { return n.start.Add(testTTL) } },
+		"time": func(n *Names[int], _ *Scan[int]) {
+			n.cfg.Now = func() time.Time { return time.Unix(1e9, 0).Add(testTTL) }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, _ := newTestNames(t)
@@ -272,6 +274,41 @@ func TestDropTreeDropsByPrefix(t *testing.T) {
 	}
 }
 
+// Removing a tree from its leaves up must not look through all of it each time.
+func TestRemovingATreeOfDirectoriesIsFast(t *testing.T) {
+	n := NewNames[int](NamesConfig{TTL: time.Hour, MaxBytes: 1 << 30})
+	const many = 50_000
+	for i := range many {
+		n.Begin(fmt.Sprintf("a/b/%d/", i)).Done(nil)
+	}
+	start := time.Now()
+	for i := range many {
+		n.DropTree(fmt.Sprintf("a/b/%d/", i))
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+	if s := n.Stats(); s.Directories != 0 || s.Bytes != 0 {
+		t.Errorf("Stats = %+v, want nothing left", s)
+	}
+}
+
+func TestStopwatchGoesByWhicheverClockWentFurther(t *testing.T) {
+	w := stopwatch{last: time.Unix(1000, 0)}
+	for _, test := range []struct{ at, want int64 }{{1001, 1}, {1001, 1}, {900, 1}, {905, 6}} {
+		if got := w.read(time.Unix(test.at, 0)); got != time.Duration(test.want)*time.Second {
+			t.Errorf("at %d it shows %v, want %ds", test.at, got, test.want)
+		}
+	}
+	for _, test := range []struct{ monotonic, wall, want time.Duration }{
+		{1, 1, 1}, {1, 5, 5}, {5, 1, 5}, {5, -9, 5}, {-1, -1, 0},
+	} {
+		if got := further(test.monotonic, test.wall); got != test.want {
+			t.Errorf("further(%d, %d) = %d, want %d", test.monotonic, test.wall, got, test.want)
+		}
+	}
+}
+
 func TestNamesWithoutTTLRememberNothing(t *testing.T) {
 	n := NewNames[int](NamesConfig{NegativeTTL: time.Hour})
 	n.Put("d/", "x", 1)
@@ -290,7 +327,7 @@ func TestNamesWithoutTTLRememberNothing(t *testing.T) {
 
 func TestLeastRecentlyUsedDirectoryIsDropped(t *testing.T) {
 	c := &clock{}
-	n := NewNames[int](NamesConfig{TTL: testTTL, MaxBytes: 4 * (directoryWeight + 100), Now: c.now})
+	n := NewNames[int](NamesConfig{TTL: testTTL, MaxBytes: 4 * (directoryWeight + ancestorWeight + 100), Now: c.now})
 	for _, dir := range []string{"1", "2", "3", "4"} {
 		n.Begin(dir).Done(named("x", 1))
 	}

@@ -27,14 +27,14 @@ const maxSince = 1 << 16
 // request is sent. What Put, PutAbsent and Drop say until it is Done wins over
 // what it brings.
 func (n *Names[E]) Begin(dir string) *Scan[E] {
-	s := &Scan[E]{n: n, dir: dir, begun: n.now()}
+	s := &Scan[E]{n: n, dir: dir}
 	if n.cfg.TTL <= 0 {
 		return s
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.begun++
-	s.number, s.running = n.begun, true
+	s.begun, s.number, s.running = n.now(), n.begun, true
 	if n.scans[dir] == nil {
 		n.scans[dir] = map[*Scan[E]]struct{}{}
 	}
@@ -63,9 +63,9 @@ func (s *Scan[E]) end(entries []Named[E], x extent) {
 		return
 	}
 	listed := ordered(entries)
-	now, until := n.now(), s.begun+n.cfg.TTL
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now, until := n.now(), s.begun+n.cfg.TTL
 	if !n.stop(s) || now >= until {
 		return
 	}
@@ -109,37 +109,6 @@ func (n *Names[E]) tellScans(dir, name string, v Verdict) {
 		}
 		s.since[strings.Clone(name)] = v
 		if len(s.since) > maxSince {
-			n.stop(s)
-		}
-	}
-}
-
-// DropDir forgets all about one directory. Scans of it that are under way bring
-// nothing.
-func (n *Names[E]) DropDir(dir string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.dirs.Remove(dir)
-	for s := range n.scans[dir] {
-		n.stop(s)
-	}
-}
-
-// DropTree forgets every directory whose path begins with prefix, and has their
-// scans bring nothing. It looks at each directory that is known.
-func (n *Names[E]) DropTree(prefix string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, dir := range n.dirs.Keys() {
-		if strings.HasPrefix(dir, prefix) {
-			n.dirs.Remove(dir)
-		}
-	}
-	for dir, scans := range n.scans {
-		if !strings.HasPrefix(dir, prefix) {
-			continue
-		}
-		for s := range scans {
 			n.stop(s)
 		}
 	}
