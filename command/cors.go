@@ -65,12 +65,18 @@ func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
 		}
 	}
 	flags := func(more ...cli.Flag) []cli.Flag { return append(more, source...) }
-	return &cli.Command{
+	return plainErrors(&cli.Command{
 		Name:  "cors",
 		Usage: "let web pages of other sites use the bucket",
 		Description: "A browser lets a page of another site read from the bucket, or write to it, only if the\n" +
 			"bucket's CORS rules name that site. The rules restrain browsers alone: they are no access\n" +
 			"control, and give nobody rights that their credentials or signed URLs don't.",
+		Action: func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return cli.ShowSubcommandHelp(c)
+			}
+			return usagef("there is no command \"cors %s\"", c.Args().First()).try("cgs3fs cors --help lists them")
+		},
 		Subcommands: []*cli.Command{
 			{
 				Name: "show", Usage: "print the rules",
@@ -119,7 +125,16 @@ func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
 				Action: with(corsTest),
 			},
 		},
+	})
+}
+
+// plainErrors makes c and its subcommands tell wrong flags as one line, and take
+// "help" for an argument like any other.
+func plainErrors(c *cli.Command) *cli.Command {
+	for _, each := range append([]*cli.Command{c}, c.Subcommands...) {
+		each.OnUsageError, each.HideHelpCommand = usageError, true
 	}
+	return c
 }
 
 func changeFlags() []cli.Flag {

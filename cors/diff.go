@@ -16,7 +16,7 @@ func Diff(before, after []Rule) string {
 	if Equal(before, after) {
 		return ""
 	}
-	lines := align(splitLines(before), splitLines(after))
+	lines := atRules(align(splitLines(before), splitLines(after)))
 	near := make([]bool, len(lines))
 	for i, l := range lines {
 		if l[0] == ' ' {
@@ -86,4 +86,44 @@ func align(a, b []string) []string {
 		}
 	}
 	return out
+}
+
+// atRules moves a run of lines that go, or come, up to where a rule begins, if
+// the same change can be told that way: "this rule goes" rather than "the end
+// of this one and the beginning of the next".
+func atRules(lines []string) []string {
+	for from := 0; from < len(lines); {
+		to := from
+		for to < len(lines) && lines[to][0] == lines[from][0] {
+			to++
+		}
+		if lines[from][0] != ' ' {
+			slideUp(lines, from, to)
+		}
+		from = to
+	}
+	return lines
+}
+
+// slideUp moves the run [from, to) up over unchanged lines. That tells the same
+// change as long as the line it moves over is also the run's last.
+func slideUp(lines []string, from, to int) {
+	mark := lines[from][:2]
+	up := from
+	for {
+		if strings.HasPrefix(lines[up][2:], "  - ") {
+			break
+		}
+		n := from - up // lines moved over so far
+		if up == 0 || lines[up-1][0] != ' ' || lines[up-1][2:] != lines[to-1-n][2:] {
+			return
+		}
+		up--
+	}
+	for i := up; i < from; i++ {
+		lines[i] = mark + lines[i][2:]
+	}
+	for i := to - (from - up); i < to; i++ {
+		lines[i] = "  " + lines[i][2:]
+	}
 }

@@ -53,10 +53,10 @@ func TestDiffShowsWhatChanges(t *testing.T) {
 
 func TestDiffLinesRebuildBothSides(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := rapid.SliceOf(rapid.SampledFrom(words("x", "y", "z"))).Draw(t, "a")
-		b := rapid.SliceOf(rapid.SampledFrom(words("x", "y", "z"))).Draw(t, "b")
+		a := rapid.SliceOf(rapid.SampledFrom(words("  - x", "y", "z"))).Draw(t, "a")
+		b := rapid.SliceOf(rapid.SampledFrom(words("  - x", "y", "z"))).Draw(t, "b")
 		var gotA, gotB []string
-		for _, l := range align(a, b) {
+		for _, l := range atRules(align(a, b)) {
 			if l[0] != '+' {
 				gotA = append(gotA, l[2:])
 			}
