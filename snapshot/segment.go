@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -72,13 +73,26 @@ func (n *Note) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// encode writes the segment's file. It is the same for the same segment.
-func (s *segment) encode() ([]byte, error) {
-	var file bytes.Buffer
-	zip, err := gzip.NewWriterLevel(&file, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
+// zips keeps gzip writers for the next segment: each is 1.2 MB.
+type zips struct{ pool sync.Pool }
+
+func (z *zips) get(to io.Writer) *gzip.Writer {
+	if zip, ok := z.pool.Get().(*gzip.Writer); ok {
+		zip.Reset(to)
+		return zip
 	}
+	zip, err := gzip.NewWriterLevel(to, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // only of a level that does not exist
+	}
+	return zip
+}
+
+// encode writes the segment's file. It is the same for the same segment.
+func (s *segment) encode(z *zips) ([]byte, error) {
+	var file bytes.Buffer
+	zip := z.get(&file)
+	defer z.pool.Put(zip)
 	lines := json.NewEncoder(zip)
 	lines.SetEscapeHTML(false)
 	if err := lines.Encode(s.header); err != nil {

@@ -91,6 +91,7 @@ type Store struct {
 	control control // files in dest
 	gate    *gate
 	budget  *budget
+	zips    zips
 }
 
 // Open makes a Store. It sends no request.
