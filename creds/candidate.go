@@ -69,7 +69,7 @@ func (d document) candidates(source string) ([]candidate, error) {
 	var found []candidate
 	credhub := ""
 	for _, s := range d.services {
-		isS3 := namesS3(s.label, s.tags)
+		isS3 := IsS3(s.label, s.tags)
 		if _, ref := s.credentials["credhub-ref"]; ref && (isS3 || s.label == "") {
 			credhub = s.name
 			continue

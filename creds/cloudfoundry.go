@@ -126,7 +126,7 @@ func (f *cloudFoundry) instance(ctx context.Context) (capi.Instance, error) {
 // s3Instances returns the S3 services of the space.
 func (f *cloudFoundry) s3Instances(ctx context.Context) ([]capi.Instance, error) {
 	found, err := f.api.Instances(ctx, f.spaceGUID)
-	return slices.DeleteFunc(found, func(i capi.Instance) bool { return !namesS3(i.Offering, i.Tags) }), err
+	return slices.DeleteFunc(found, func(i capi.Instance) bool { return !IsS3(i.Offering, i.Tags) }), err
 }
 
 // lookInSpace finds the S3 services of the space. Of several, those that can't
@@ -368,7 +368,7 @@ func (f *cloudFoundry) servicesOf(ctx context.Context, appGUID string) (document
 			continue
 		}
 		i := instances[at]
-		if i.Managed && !namesS3(i.Offering, i.Tags) {
+		if i.Managed && !IsS3(i.Offering, i.Tags) {
 			continue // a database's password is none of our business
 		}
 		credentials, err := f.api.Details(ctx, b.GUID)

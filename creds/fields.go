@@ -189,8 +189,9 @@ func truth(v any) bool {
 	return v == true || isString && strings.EqualFold(s, "true")
 }
 
-// namesS3 tells whether a service's label or tags call it S3 object storage.
-func namesS3(label string, tags []string) bool {
+// IsS3 tells whether the name or the tags of a service of the marketplace call
+// it S3 object storage.
+func IsS3(label string, tags []string) bool {
 	for _, part := range strings.FieldsFunc(strings.ToLower(label), func(r rune) bool { return r == '-' || r == '_' || r == '.' || r == ' ' }) {
 		if part == "s3" || part == "dynstrg" {
 			return true

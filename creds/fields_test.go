@@ -123,11 +123,11 @@ func TestServicesKnownAsS3(t *testing.T) {
 		"s3": true, "pages-s3": true, "federalist-s3": true, "aws-s3": true, "minio-s3": true, "csb-aws-s3-bucket": true,
 		"amazon-s3": true, "dynstrg": true, "aws-rds": false, "user-provided": false, "s3000": false, "": false,
 	} {
-		if got := namesS3(label, nil); got != want {
-			t.Errorf("namesS3(%q) = %v, want %v", label, got, want)
+		if got := IsS3(label, nil); got != want {
+			t.Errorf("IsS3(%q) = %v, want %v", label, got, want)
 		}
 	}
-	if !namesS3("user-provided", []string{"x", "Object-Storage"}) {
+	if !IsS3("user-provided", []string{"x", "Object-Storage"}) {
 		t.Error("the tag Object-Storage is not seen")
 	}
 }

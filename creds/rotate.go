@@ -146,10 +146,19 @@ func (r *Rotation) Make(ctx context.Context) error {
 // Finish deletes the old key.
 func (r *Rotation) Finish(ctx context.Context) error { return r.f.api.DeleteKey(ctx, r.old.GUID) }
 
-// Undo deletes the new key, if it was made.
+// Undo deletes the new key, also one of which Make has only begun to hear.
 func (r *Rotation) Undo(ctx context.Context) error {
+	keys := []capi.Binding{r.key}
 	if r.key.GUID == "" {
-		return nil
+		var err error
+		if keys, err = r.f.api.Keys(ctx, r.instance.GUID, r.New); err != nil {
+			return err
+		}
 	}
-	return r.f.api.DeleteKey(ctx, r.key.GUID)
+	for _, k := range keys {
+		if err := r.f.api.DeleteKey(ctx, k.GUID); err != nil {
+			return err
+		}
+	}
+	return nil
 }

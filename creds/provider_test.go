@@ -1,0 +1,140 @@
+package creds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+func keys(id string) aws.Credentials {
+	return aws.Credentials{AccessKeyID: id, SecretAccessKey: "secret of " + id, Source: "test"}
+}
+
+func idOf(t testing.TB, p *Provider) string {
+	t.Helper()
+	c, err := p.Retrieve(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.AccessKeyID
+}
+
+func TestManyRefreshAndOneAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		p := newProvider(keys("old"), time.Now, func(_ context.Context, rejected string) (aws.Credentials, error) {
+			asked.Add(1)
+			time.Sleep(time.Second)
+			return keys("new after " + rejected), nil
+		})
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if err := p.Refresh(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := asked.Load(); n != 1 || idOf(t, p) != "new after old" {
+			t.Errorf("asked %d times and got %s", n, idOf(t, p))
+		}
+		// S3 needs a while to know a new key: nobody is asked until then.
+		if err := p.Refresh(t.Context()); err != nil || asked.Load() != 1 {
+			t.Errorf("right after: asked %d times, %v", asked.Load(), err)
+		}
+		time.Sleep(settleTime)
+		if err := p.Refresh(t.Context()); err != nil || asked.Load() != 2 {
+			t.Errorf("later: asked %d times, %v", asked.Load(), err)
+		}
+	})
+}
+
+func TestFailedRefreshBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		down := errors.New("down")
+		p := newProvider(keys("old"), time.Now, func(context.Context, string) (aws.Credentials, error) {
+			asked++
+			return aws.Credentials{}, down
+		})
+		for range 24 * 60 * 60 { // a day of requests, one a second
+			if err := p.Refresh(t.Context()); !errors.Is(err, down) {
+				t.Fatalf("Refresh = %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if asked < 280 || asked > 300 {
+			t.Errorf("asked %d times in a day, want about every five minutes", asked)
+		}
+	})
+}
+
+func TestInterruptedRefreshBlamesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider(keys("old"), time.Now, func(ctx context.Context, _ string) (aws.Credentials, error) {
+			select {
+			case <-ctx.Done():
+				return aws.Credentials{}, ctx.Err()
+			case <-time.After(time.Minute):
+				return keys("new"), nil
+			}
+		})
+		first, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Refresh(first); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Refresh = %v", err)
+		}
+		if err := p.Refresh(t.Context()); err != nil || idOf(t, p) != "new" {
+			t.Errorf("the next Refresh = %v with %s", err, idOf(t, p))
+		}
+	})
+}
+
+func TestTemporaryKeysAreRenewedBeforeTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		var failing error
+		temporary := func() aws.Credentials {
+			n++
+			c := keys(fmt.Sprint("id", n))
+			c.CanExpire, c.Expires = true, time.Now().Add(time.Hour)
+			return c
+		}
+		p := newProvider(temporary(), time.Now, func(context.Context, string) (aws.Credentials, error) { return temporary(), failing })
+		time.Sleep(58 * time.Minute)
+		if id := idOf(t, p); id != "id1" {
+			t.Errorf("renewed too early: %s", id)
+		}
+		time.Sleep(90 * time.Second)
+		if id := idOf(t, p); id != "id2" {
+			t.Errorf("not renewed: %s", id)
+		}
+		failing = errors.New("down")
+		time.Sleep(time.Hour - 30*time.Second)
+		if id := idOf(t, p); id != "id2" {
+			t.Errorf("keys that are still good are not used: %s", id)
+		}
+		time.Sleep(time.Minute)
+		if _, err := p.Retrieve(t.Context()); !errors.Is(err, failing) {
+			t.Errorf("Retrieve after the end = %v", err)
+		}
+	})
+}
+
+func TestSourceThatCannotChange(t *testing.T) {
+	b := find(t, request(t, map[string]string{"VCAP_SERVICES": vcap("one/b/id")}))
+	if err := b.Refresh(t.Context()); !errors.Is(err, ErrNoRefresh) {
+		t.Errorf("Refresh = %v, want ErrNoRefresh", err)
+	}
+	if err := (Binding{}).Refresh(t.Context()); !errors.Is(err, ErrNoRefresh) {
+		t.Errorf("Refresh of nothing = %v, want ErrNoRefresh", err)
+	}
+}
