@@ -366,7 +366,7 @@ func TestDroppingAnythingAtAnyMomentChangesNoAnswer(t *testing.T) {
 		cfg := BlocksConfig{Dir: t.TempDir(), MaxDisk: 30 * allocationUnit}
 		for range 3 { // restarts
 			b := openTestBlocks(t, cfg)
-			dropAnything(t, b, 300)
+			dropAnything(t, b, 100)
 			if err := b.Close(); err != nil {
 				t.Error(err)
 			}

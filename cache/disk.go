@@ -47,7 +47,7 @@ type DiskStats struct {
 	Bytes   int64 // what the files take, those being written included
 	Max     int64 // BlocksConfig.MaxDisk
 	Loading bool  // files of an earlier run are still being counted
-	Aside   bool  // after a failure; the tier will try again
+	Aside   bool  // a failure keeps the tier from writing for now
 }
 
 // files is what the disk tier needs of a folder, so that tests can let it fail.
@@ -168,8 +168,8 @@ func (d *disk) worthReading(f fileID) bool {
 	return ok || !d.ready
 }
 
-// unreadable forgets a file that could not be read, and has it removed if it is
-// damaged.
+// unreadable forgets a file that could not be read, and has it removed: one that
+// was missing may have come back meanwhile, and must not stay uncounted.
 func (d *disk) unreadable(f fileID, err error) {
 	damaged := errors.Is(err, errDamaged)
 	if !damaged && !errors.Is(err, fs.ErrNotExist) {
@@ -178,16 +178,15 @@ func (d *disk) unreadable(f fileID, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	bytes := d.index.remove(f)
 	if damaged {
 		d.stats.Damaged++
-		d.doom(f, bytes)
-	} else {
-		d.used -= bytes
+	}
+	if damaged || d.index.contains(f) {
+		d.doom(f, d.index.remove(f))
 	}
 }
 
-// doom has files removed that the index no longer has. d.mu is held.
+// doom has a file removed that the index no longer has. d.mu is held.
 func (d *disk) doom(f fileID, bytes int64) {
 	d.doomed = append(d.doomed, doomed{f, bytes})
 	select {
@@ -230,9 +229,12 @@ func (d *disk) fail(err error, reading bool) {
 	warned := d.warned
 	d.warned = true
 	d.stats.Failures++
-	d.noWrites = d.now().Add(retryAfter)
+	until := d.now().Add(retryAfter)
+	if until.After(d.noWrites) {
+		d.noWrites = until
+	}
 	if reading {
-		d.noReads = d.noWrites
+		d.noReads = until
 	}
 	d.mu.Unlock()
 	level := slog.LevelWarn

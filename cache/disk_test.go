@@ -357,7 +357,7 @@ func TestOrderOfUseSurvivesARestart(t *testing.T) {
 // failing is a directory that can be told to fail.
 type failing struct {
 	files
-	reads, writes, removes atomic.Pointer[error]
+	reads, writes, removes, lists, stats atomic.Pointer[error]
 }
 
 func failWith(p *atomic.Pointer[error], err error) { p.Store(&err) }
@@ -388,6 +388,18 @@ func (f *failing) remove(name string) error {
 		return err
 	}
 	return f.files.remove(name)
+}
+
+func (f *failing) list(n int) ([]string, error) {
+	names, err := f.files.list(n)
+	return names, errors.Join(failure(&f.lists), err)
+}
+
+func (f *failing) stat(name string) (int64, time.Time, error) {
+	if err := failure(&f.stats); err != nil {
+		return 0, time.Time{}, err
+	}
+	return f.files.stat(name)
 }
 
 func openFailing(t *testing.T, log *bytes.Buffer) (*Blocks, *failing) {
@@ -446,6 +458,53 @@ func TestReadErrorIsAMiss(t *testing.T) {
 			t.Errorf("Stats = %+v, want one failure", s)
 		}
 	})
+}
+
+// A file that was missing for a moment is on disk and counted, or neither.
+func TestFileMissingForAMomentStaysCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b, f := openFailing(t, &log)
+		b.Put(block(0), content(block(0)))
+		synctest.Wait()
+		failWith(&f.reads, os.ErrNotExist)
+		if _, err := b.ReadAt(t.Context(), block(0), nil, 0, noFill); !errors.Is(err, errAsked) {
+			t.Errorf("reading a missing file: %v", err)
+		}
+		synctest.Wait()
+		if s, on := b.Stats().Disk, sizeOf(t, f.files.(*folder).dir.Name()); s.Bytes != on {
+			t.Errorf("Stats = %+v with %d bytes on disk", s, on)
+		}
+	})
+}
+
+// Files that could not be looked at count for nothing, so none may be added.
+func TestDirectoryThatCannotBeReadIsNotWrittenTo(t *testing.T) {
+	for what, fail := range map[string]func(*failing){
+		"list":   func(f *failing) { failWith(&f.lists, unix.EIO) },
+		"stat":   func(f *failing) { failWith(&f.stats, unix.EIO) },
+		"remove": func(f *failing) { failWith(&f.removes, unix.EIO) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := stored(t, block(1))
+				closeBlocks(t, b)
+				writeFile(t, strings.TrimSuffix(pathOf(b, block(2)), fileSuffix)+tempSuffix, nil)
+				f := &failing{}
+				fail(f)
+				b = openWrapped(t, b.cfg, func(inner files) files { f.files = inner; return f })
+				synctest.Wait()
+				failWith(&f.reads, unix.EIO) // no later failure makes it try again
+				wantBlock(t, b, block(1), fillOf(block(1)))
+				time.Sleep(24 * time.Hour)
+				b.Put(block(3), content(block(3)))
+				synctest.Wait()
+				if s := b.Stats().Disk; s.Stored != 0 || !s.Aside || s.Loading {
+					t.Errorf("Stats = %+v, want nothing stored", s)
+				}
+			})
+		})
+	}
 }
 
 func TestFilesThatCannotBeRemovedStillCount(t *testing.T) {

@@ -3,8 +3,10 @@ package cache
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"time"
 )
@@ -35,36 +37,49 @@ type found struct {
 // load fills the index, in the order in which the files were last used, and
 // removes what is over the cap. Names that are not of our making are left alone.
 func (d *disk) load() {
-	var all []found
-	for !d.closing() {
-		names, err := d.files.list(1000)
-		for _, name := range names {
-			if f, ok := d.find(name); ok {
-				all = append(all, f)
-			}
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				d.fail(err, false)
-			}
-			break
-		}
-	}
+	all, err := d.findAll()
 	slices.SortFunc(all, func(a, b found) int { return cmp.Or(a.used.Compare(b.used), a.less(b)) })
 	d.mu.Lock()
 	for _, f := range all {
 		d.index.add(f.id, f.id.key, struct{}{}, f.bytes)
 		d.used += f.bytes
 	}
+	if err != nil { // with files that nobody counts, the cap can't be kept
+		d.noWrites = d.now().Add(math.MaxInt64)
+	}
 	d.ready = true
 	d.mu.Unlock()
+	if err != nil {
+		d.fail(fmt.Errorf("looking for files of an earlier run: %w", err), false)
+	}
 	d.makeRoom(0)
+}
+
+// findAll returns the files of earlier runs. On an error there may be more.
+func (d *disk) findAll() (all []found, err error) {
+	for !d.closing() {
+		names, lerr := d.files.list(1000)
+		for _, name := range names {
+			f, ok, ferr := d.find(name)
+			if ok {
+				all = append(all, f)
+			}
+			err = cmp.Or(err, ferr)
+		}
+		if errors.Is(lerr, io.EOF) {
+			break
+		}
+		if lerr != nil {
+			return all, lerr
+		}
+	}
+	return all, err
 }
 
 // less orders files of one time in any way that is always the same.
 func (f found) less(g found) int { return slices.Compare(f.id.label[:], g.id.label[:]) }
 
-// closing reports whether to stop loading: nobody reads any more, and nothing
+// closing reports whether to stop looking: nobody reads any more, and nothing
 // waits to be written.
 func (d *disk) closing() bool {
 	d.mu.Lock()
@@ -72,32 +87,28 @@ func (d *disk) closing() bool {
 	return d.closed && len(d.queue) == 0
 }
 
-// find looks at one file of an earlier run, and removes it if it was never
+// find looks at one file of an earlier run, and has it removed if it was never
 // finished or can't be a block.
-func (d *disk) find(name string) (found, bool) {
+func (d *disk) find(name string) (found, bool, error) {
 	if _, ok := parseFileName(name, tempSuffix); ok {
-		if err := d.files.remove(name); err != nil {
-			d.fail(err, false)
-		}
-		return found{}, false
+		return found{}, false, d.files.remove(name)
 	}
 	id, ok := parseFileName(name, fileSuffix)
 	if !ok {
-		return found{}, false
+		return found{}, false, nil
 	}
 	size, used, err := d.files.stat(name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist): // a reader found it damaged
+		return found{}, false, nil
 	case errors.Is(err, errDamaged), err == nil && size < minHeader:
 		d.mu.Lock()
+		defer d.mu.Unlock()
 		d.stats.Damaged++
 		d.doom(id, 0)
-		d.mu.Unlock()
-	case err == nil:
-		return found{doomed{id, allocated(size)}, used}, true
-	case !errors.Is(err, fs.ErrNotExist):
-		d.fail(err, false)
+		return found{}, false, nil
 	}
-	return found{}, false
+	return found{doomed{id, allocated(size)}, used}, err == nil, err
 }
 
 // allocated is what a file of a size takes on disk.
