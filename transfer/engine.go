@@ -72,11 +72,12 @@ type Engine struct {
 	ctx    context.Context // of everything that goes on between calls
 	cancel context.CancelFunc
 
-	staged  atomic.Int64 // bytes of staging files
-	streams atomic.Int64 // sequential readers that have shown themselves as such
-	drafts  atomic.Int64
-	readers atomic.Int64
-	clock   atomic.Int64 // counts uses, to tell which reader was used last
+	staged   atomic.Int64 // bytes of staging files
+	streams  atomic.Int64 // sequential readers that have shown themselves as such
+	drafts   atomic.Int64
+	readers  atomic.Int64
+	noCopies atomic.Bool  // the server has shown that it does not copy parts
+	clock    atomic.Int64 // counts uses, to tell which reader was used last
 
 	mu      sync.Mutex
 	holders map[holder]struct{} // guarded by mu; those that have buffers they could do without

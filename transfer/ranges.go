@@ -1,6 +1,9 @@
 package transfer
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // span is the bytes from off up to end, without end.
 type span struct{ off, end int64 }
@@ -109,6 +112,27 @@ func (r ranges) gaps(off, end int64) ranges {
 			out = append(out, span{off, r[i].off})
 		}
 		off = r[i].end
+	}
+	return out
+}
+
+// union returns the bytes that are in a or in b.
+func union(a, b ranges) ranges {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 {
+		return a
+	}
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(x, y span) int { return cmp.Compare(x.off, y.off) })
+	out := all[:1]
+	for _, s := range all[1:] {
+		if last := &out[len(out)-1]; s.off <= last.end {
+			last.end = max(last.end, s.end)
+		} else {
+			out = append(out, s)
+		}
 	}
 	return out
 }

@@ -259,7 +259,7 @@ func TestTwoHalvesAreBothReadAhead(t *testing.T) {
 func TestReadFailsAndCanBeTriedAgain(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{})
-	want := noise(3<<20, 1)
+	want := noise(900_000, 1)
 	info := mem.PutBytes("a", want)
 	for _, do := range []s3test.Action{s3test.Fail, s3test.Cut, s3test.Truncate} {
 		b.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpGet, Fault: s3test.Fault{Do: do, After: 1000}}}})
