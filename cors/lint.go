@@ -60,8 +60,15 @@ func (f Finding) String() string {
 // than people mean, in the order of the rules.
 func Lint(rules []Rule) []Finding {
 	var l linter
+	// What is too much is not looked at further: comparing each with each would
+	// take long.
 	if len(rules) > MaxRules {
 		l.add(Error, -1, "", "", "", fmt.Sprintf("there are %d rules; S3 takes %d at most", len(rules), MaxRules))
+		return l.findings
+	}
+	if n := storedSize(rules); n > MaxDocument {
+		l.add(Error, -1, "", "", "", fmt.Sprintf("the rules take %d bytes; S3 stores %d at most", n, MaxDocument))
+		return l.findings
 	}
 	ids := map[string]int{}
 	for i, r := range rules {
@@ -72,6 +79,25 @@ func Lint(rules []Rule) []Finding {
 		l.shadow(i, rules)
 	}
 	return l.findings
+}
+
+// storedSize is the length of the XML that S3 stores for rules, at least: what
+// must be escaped takes some more.
+func storedSize(rules []Rule) int {
+	n := len(`<CORSConfiguration></CORSConfiguration>`)
+	list := func(name string, values []string) {
+		for _, v := range values {
+			n += 2*len(name) + len(`<></>`) + len(v)
+		}
+	}
+	for _, r := range rules {
+		n += len(`<CORSRule></CORSRule>`) + len(r.ID)
+		list("AllowedOrigin", r.AllowedOrigins)
+		list("AllowedMethod", r.AllowedMethods)
+		list("AllowedHeader", r.AllowedHeaders)
+		list("ExposeHeader", r.ExposeHeaders)
+	}
+	return n
 }
 
 // LintOrigin checks a single AllowedOrigin. The findings' Rule is -1.

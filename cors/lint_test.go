@@ -119,6 +119,10 @@ func TestLintRules(t *testing.T) {
 		{"nothing", nil, nil},
 		{"fine", []Rule{ok}, nil},
 		{"too many", many, []string{"error: there are 101 rules; S3 takes 100 at most"}},
+		{
+			"too long", with(func(r *Rule) { r.AllowedOrigins = []string{"https://" + strings.Repeat("a", MaxDocument) + ".gov"} }),
+			[]string{"error: the rules take 65673 bytes; S3 stores 65536 at most"},
+		},
 		{"no origin", with(func(r *Rule) { r.AllowedOrigins = nil }), []string{"error: rule 1: AllowedOrigins is missing; S3 wants one origin at least"}},
 		{"no method", with(func(r *Rule) { r.AllowedMethods = nil }), []string{"error: rule 1: AllowedMethods is missing; S3 wants one method at least"}},
 		{
