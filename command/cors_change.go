@@ -52,10 +52,16 @@ func (s *corsSession) changeAs(ctx context.Context, c corsChange, edit corsEdit,
 	if err != nil {
 		return err
 	}
-	c.Time, c.Before, c.After = s.now(), before, after
+	c.Before, c.After = before, after
 	if cors.Equal(before, after) {
 		fmt.Fprintf(s.out, "nothing to change: the rules of %s say so already\n", s.bucket)
-		return s.noteUndone(c)
+		if c.Undoes == "" || consent.dryRun {
+			return nil
+		}
+		// The change to undo never reached the server; the next undo must go
+		// on to the one before.
+		_, err := s.keep(c)
+		return err
 	}
 	if err := s.check(c); err != nil {
 		return err
@@ -71,16 +77,6 @@ func (s *corsSession) changeAs(ctx context.Context, c corsChange, edit corsEdit,
 		}
 	}
 	return s.write(ctx, c)
-}
-
-// noteUndone keeps an undo that had nothing to do, because the change it was
-// for never reached the server: the next undo must go on to the one before.
-func (s *corsSession) noteUndone(c corsChange) error {
-	if c.Undoes == "" {
-		return nil
-	}
-	_, err := s.history.save(c)
-	return err
 }
 
 // check prints what Lint finds in the new rules. Errors stop the change, but not
@@ -129,9 +125,9 @@ func (s *corsSession) write(ctx context.Context, c corsChange) error {
 		return fail(exitDiffers, "somebody else changed the CORS rules of %s meanwhile, as shown; nothing was written", s.bucket).
 			try("run the command again")
 	}
-	forget, err := s.history.save(c)
+	forget, err := s.keep(c)
 	if err != nil {
-		return fmt.Errorf("keeping the rules as they were, for undo: %w", err)
+		return err
 	}
 	if err := s.put(ctx, c.After); err != nil {
 		// Without an answer it may have happened, and undo must find it.
@@ -141,6 +137,16 @@ func (s *corsSession) write(ctx context.Context, c corsChange) error {
 		return fmt.Errorf("writing the CORS rules of %s: %w", s.bucket, err)
 	}
 	return s.readBack(ctx, c)
+}
+
+// keep saves c for undo, under the time it is made.
+func (s *corsSession) keep(c corsChange) (forget func(), err error) {
+	c.Time = s.now()
+	forget, err = s.history.save(c)
+	if err != nil {
+		return nil, fmt.Errorf("keeping the rules as they were, for undo: %w", err)
+	}
+	return forget, nil
 }
 
 func (s *corsSession) put(ctx context.Context, rules []cors.Rule) error {

@@ -431,8 +431,11 @@ func TestCORSUndoPassesOverAChangeThatNeverHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.want(exitOK, "undo", "--yes")
-	d.wantRules(siteRule(readOnly, site))
+	for _, how := range []string{"--dry-run", "--yes"} {
+		d.want(exitOK, "undo", how)
+		d.wantText(&d.out, "undoing: cors clear")
+		d.wantRules(siteRule(readOnly, site))
+	}
 	d.want(exitOK, "undo", "--yes")
 	d.wantRules()
 }
