@@ -172,7 +172,8 @@ func TestLintRules(t *testing.T) {
 			[]string{`warning: rule 1: AllowedOrigins "*" with PUT, DELETE lets a page of any site in the world change the bucket through a visitor who holds a signed URL or credentials`},
 		},
 		{
-			"shadow", []Rule{
+			"shadow",
+			[]Rule{
 				{AllowedOrigins: []string{"https://*.gov", "*"}, AllowedMethods: []string{"GET", "HEAD"}, AllowedHeaders: []string{"X-*"}},
 				{AllowedOrigins: []string{"https://a.gov"}, AllowedMethods: []string{"GET"}, AllowedHeaders: []string{"x-one"}},
 				{AllowedOrigins: []string{"https://a.gov"}, AllowedMethods: []string{"GET"}, AllowedHeaders: []string{"y"}},
