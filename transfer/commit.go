@@ -329,7 +329,10 @@ func (d *Draft) Discard(ctx context.Context) error {
 	}
 	defer d.unlock()
 	d.wg.Wait()
-	err := d.abandonStream(ctx)
+	var err error
+	if !d.restored {
+		err = d.abandonStream(ctx)
+	}
 	return errors.Join(err, d.end())
 }
 

@@ -34,8 +34,11 @@ type Draft struct {
 	ctx    context.Context // of its goroutines
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	grid   grid          // of the parts that leave while it is written
 	turn   chan struct{} // holds one while somebody changes or sends the content
 	used   atomic.Int64  // Engine.clock at the last use
+
+	restored bool // its upload is named by a sidecar, and not to be aborted
 
 	mu      sync.Mutex
 	ended   bool                           // guarded by mu
@@ -57,6 +60,7 @@ type Draft struct {
 // is published if that becomes necessary.
 func (e *Engine) NewDraft(key string, base *s3.Object, o DraftOptions) *Draft {
 	d := &Draft{e: e, o: o, key: key, turn: make(chan struct{}, 1)}
+	d.grid = grid{first: e.cfg.PartSize, limits: e.cfg.Limits}
 	d.ctx, d.cancel = context.WithCancel(e.ctx)
 	d.local = local{e: e, bufs: map[int64]*buffer{}}
 	if base != nil {
@@ -196,7 +200,7 @@ func (d *Draft) check(off, end int64) error {
 func (d *Draft) limit() int64 {
 	l := d.e.cfg.Limits
 	if d.o.Sequential {
-		return min(l.MaxObject, d.e.grid().reach())
+		return min(l.MaxObject, d.grid.reach())
 	}
 	if l.MaxPartSize > l.MaxObject/int64(l.MaxParts) {
 		return l.MaxObject

@@ -35,10 +35,9 @@ func (d *Draft) commitStream(ctx context.Context, s *outflow, key string, o s3.P
 func (d *Draft) sendRest(ctx context.Context, s *outflow) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(d.e.cfg.Parallel)
-	grid := d.e.grid()
 	size := d.Size()
-	for n := 1; n <= grid.part(size-1); n++ {
-		part := grid.span(n)
+	for n := 1; n <= d.grid.part(size-1); n++ {
+		part := d.grid.span(n)
 		part.end = min(part.end, size)
 		d.mu.Lock()
 		left := s.away.covers(part.off, part.end)

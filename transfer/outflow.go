@@ -22,8 +22,6 @@ type outflow struct {
 	landed  chan struct{} // closed, and replaced, when a part has arrived or failed
 }
 
-func (e *Engine) grid() grid { return grid{first: e.cfg.PartSize, limits: e.cfg.Limits} }
-
 // streaming tells whether parts may leave while the draft is written. d.mu must
 // be held.
 func (d *Draft) streaming() bool { return d.o.Sequential && d.base == nil }
@@ -65,7 +63,7 @@ func (d *Draft) full() (int, span) {
 	if !d.streaming() {
 		return 0, span{}
 	}
-	g, n, left := d.e.grid(), 2, d.left()
+	g, n, left := d.grid, 2, d.left()
 	if d.stream != nil {
 		n = d.stream.next
 	}
@@ -125,7 +123,7 @@ func (d *Draft) makeWay(ctx context.Context, off, end int64) error {
 func (d *Draft) makeWayToCut(ctx context.Context, size int64) error {
 	d.mu.Lock()
 	s := d.stream
-	cut := s != nil && (d.left().touches(size, d.size) || s.highest > d.e.grid().part(size-1))
+	cut := s != nil && (d.left().touches(size, d.size) || s.highest > d.grid.part(size-1))
 	d.mu.Unlock()
 	if !cut {
 		return nil

@@ -37,3 +37,10 @@ func reserve(f *os.File, off, n int64) error {
 func punch(f *os.File, off, n int64) {
 	_ = unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE|unix.FALLOC_FL_PUNCH_HOLE, off, n)
 }
+
+// linkStage gives a staging file a name. That is only possible on its own file
+// system, and only if it never had one.
+func linkStage(f *os.File, path string) error {
+	self := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
+	return unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}

@@ -2,7 +2,10 @@
 
 package transfer
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // createStage returns a new private file in dir.
 func createStage(dir string) (*os.File, error) { return createNamedStage(dir) }
@@ -12,3 +15,6 @@ func reserve(*os.File, int64, int64) error { return nil }
 
 // punch leaves the disk space to the file's end.
 func punch(*os.File, int64, int64) {}
+
+// linkStage cannot give a file a name again here.
+func linkStage(*os.File, string) error { return errors.ErrUnsupported }

@@ -1,0 +1,141 @@
+package transfer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// saveAndLoad puts a draft aside and has it back in another engine.
+func saveAndLoad(t *testing.T, d *Draft, e *Engine, dir string) (*Saved, *Draft) {
+	t.Helper()
+	if err := d.Save(dir, "one", map[string]string{"why": "no network"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := LoadSaved(filepath.Join(dir, "one.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var extra map[string]string
+	if err := json.Unmarshal(s.Extra, &extra); err != nil || extra["why"] != "no network" {
+		t.Errorf("extra %s: %v", s.Extra, err)
+	}
+	again, err := e.Restore(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Discard(bg) })
+	return s, again
+}
+
+func TestSavedDraftCanBeCommittedLater(t *testing.T) {
+	const key = "not \xff utf-8"
+	base := noise(3000, 1)
+	for name, tt := range map[string]struct {
+		base, sequential, onDisk bool
+	}{
+		"new in memory":  {},
+		"new on disk":    {onDisk: true},
+		"edit":           {base: true},
+		"edit on disk":   {base: true, onDisk: true},
+		"half sent":      {sequential: true},
+		"half sent disk": {sequential: true, onDisk: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, mem := bucket()
+			info := mem.PutBytes(key, base)
+			before := newEngine(t, b, small.in(t.TempDir()))
+			dir := t.TempDir()
+			var over *s3.Object
+			var want []byte
+			if tt.base {
+				over, want = &info.Object, bytes.Clone(base)
+			}
+			d := newDraft(t, before, key, over, tt.sequential)
+			edit := noise(500, 2)
+			write(t, d, edit, 100)
+			want = append(want, make([]byte, max(0, 600-len(want)))...)
+			copy(want[100:], edit)
+			if tt.onDisk {
+				d.mu.Lock()
+				err := d.local.spill(d.flying())
+				d.mu.Unlock()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := newEngine(t, b, small.in(t.TempDir()))
+			s, again := saveAndLoad(t, d, e, dir)
+			if s.Key != key || s.Size != int64(len(want)) || tt.base != (s.Base != nil) {
+				t.Errorf("saved %+v", s)
+			}
+			if n := before.Stats(); n.MemoryUsed != 0 || n.Staged != 0 || n.Drafts != 0 {
+				t.Errorf("left behind: %+v", n)
+			}
+			data, _ := os.ReadFile(s.DataPath)
+			write(t, again, []byte("more"), 0)
+			want = append([]byte("more"), want[4:]...)
+			commit(t, again, key, s3.PutOptions{})
+			checkObject(t, mem, key, want)
+			if now, _ := os.ReadFile(s.DataPath); !bytes.Equal(now, data) {
+				t.Error("the data file was changed")
+			}
+			if len(mem.Uploads()) > 0 {
+				t.Errorf("uploads are left: %v", mem.Uploads())
+			}
+		})
+	}
+}
+
+func TestDiscardOfARestoredDraftKeepsItsUpload(t *testing.T) {
+	b, mem := bucket()
+	e := newEngine(t, b, small.in(t.TempDir()))
+	dir := t.TempDir()
+	d := newDraft(t, e, "a", nil, true)
+	write(t, d, noise(500, 1), 0)
+	s, again := saveAndLoad(t, d, e, dir)
+	if err := again.Discard(bg); err != nil {
+		t.Fatal(err)
+	}
+	uploads := mem.Uploads()
+	if len(uploads) != 1 || uploads[0].ID != s.UploadID {
+		t.Errorf("uploads %v, want %s", uploads, s.UploadID)
+	}
+	up, err := mem.ResumeUpload(bg, "a", s.UploadID, s3.PutOptions{})
+	if err != nil || up.Abort(bg) != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Restore(s); !errors.Is(err, s3.ErrNoUpload) {
+		t.Errorf("restoring without the upload: %v", err)
+	}
+}
+
+func TestDamagedSidecarIsAnError(t *testing.T) {
+	b, _ := bucket()
+	e := newEngine(t, b, small.in(t.TempDir()))
+	dir := t.TempDir()
+	d := newDraft(t, e, "a", nil, false)
+	write(t, d, noise(50, 1), 10)
+	s, again := saveAndLoad(t, d, e, dir)
+	again.Discard(bg)
+	if err := os.Truncate(s.DataPath, 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Restore(s); !errors.Is(err, s3.ErrCorrupt) {
+		t.Errorf("restoring from a data file that was cut: %v", err)
+	}
+	path := filepath.Join(dir, "one.json")
+	for _, text := range []string{"", "{}", `{"format":2}`, `{"format":1,"size":5,"extents":[[3,9]]}`} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := LoadSaved(path); err == nil {
+			t.Errorf("sidecar %q: %+v", text, s)
+		}
+	}
+}
