@@ -56,6 +56,8 @@ func Evaluate(rules []Rule, q Request) Answer {
 		}
 		a.Allowed, a.Rule = true, i
 		a.AllowOrigin, a.AllowCredentials = q.Origin, true
+		// Of a rule that lists * beside the origin, S3 doesn't document which it
+		// echoes; pages without cookies can't tell.
 		if slices.Contains(r.AllowedOrigins, "*") {
 			a.AllowOrigin, a.AllowCredentials = "*", false
 		}

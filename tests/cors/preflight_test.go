@@ -106,6 +106,23 @@ func TestAnonymousRefusalCarriesNoHeaders(t *testing.T) {
 	}
 }
 
+// TestServerEchoesTheOriginListedBeforeAStar is where it and Evaluate part: S3
+// doesn't document which of the two it echoes. Browsers take both.
+func TestServerEchoesTheOriginListedBeforeAStar(t *testing.T) {
+	d := newDesk(t)
+	const site = "https://a.example.gov"
+	rules := []cors.Rule{{AllowedOrigins: []string{site, "*"}, AllowedMethods: []string{"GET"}}}
+	put(t, d, rules)
+	q := cors.Request{Origin: site, Method: "GET", Preflight: true}
+	got, ours := preflight(t, d.Bucket, q), cors.Evaluate(rules, q)
+	if got.AllowOrigin != site || ours.AllowOrigin != "*" {
+		t.Errorf("the server says %q, Evaluate %q", got.AllowOrigin, ours.AllowOrigin)
+	}
+	if ok, why := cors.Accepts(q, got); !ok {
+		t.Error(why)
+	}
+}
+
 // put sets rules through the SDK, unchecked.
 func put(t testing.TB, d *desk, rules []cors.Rule) {
 	t.Helper()
