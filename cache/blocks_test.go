@@ -357,10 +357,10 @@ func wantSoon(t *testing.T, b *Blocks, id BlockID) {
 
 func TestDroppingAnythingAtAnyMomentChangesNoAnswer(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
-		dropAnything(t, openTestBlocks(t, BlocksConfig{Memory: 20_000}), 2000)
+		dropAnything(t, openTestBlocks(t, BlocksConfig{Memory: 20_000}), 1000)
 	})
 	t.Run("nothing", func(t *testing.T) {
-		dropAnything(t, openTestBlocks(t, BlocksConfig{}), 500)
+		dropAnything(t, openTestBlocks(t, BlocksConfig{}), 200)
 	})
 	t.Run("disk", func(t *testing.T) {
 		cfg := BlocksConfig{Dir: t.TempDir(), MaxDisk: 30 * allocationUnit}
@@ -373,7 +373,7 @@ func TestDroppingAnythingAtAnyMomentChangesNoAnswer(t *testing.T) {
 		}
 	})
 	t.Run("both", func(t *testing.T) {
-		dropAnything(t, openTestBlocks(t, BlocksConfig{Memory: 20_000, Dir: t.TempDir(), MaxDisk: 30 * allocationUnit}), 500)
+		dropAnything(t, openTestBlocks(t, BlocksConfig{Memory: 20_000, Dir: t.TempDir(), MaxDisk: 30 * allocationUnit}), 200)
 	})
 }
 

@@ -44,9 +44,9 @@ func TestKilledProcessLeavesAGoodCache(t *testing.T) {
 			t.Errorf("%d bytes after a crash", n)
 		}
 		b := openTestBlocks(t, crashConfig(dir))
-		for deadline := time.Now().Add(10 * time.Second); b.Stats().Disk.Loading; {
+		for deadline := time.Now().Add(time.Minute); b.Stats().Disk.Loading; {
 			if time.Now().After(deadline) {
-				t.Fatal("the index is not ready after ten seconds")
+				t.Fatal("the index is not ready after a minute")
 			}
 		}
 		if s := b.Stats().Disk; s.Blocks == 0 || s.Damaged != 0 {

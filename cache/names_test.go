@@ -285,7 +285,7 @@ func TestRemovingATreeOfDirectoriesIsFast(t *testing.T) {
 	for i := range many {
 		n.DropTree(fmt.Sprintf("a/b/%d/", i))
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("took %v", d)
 	}
 	if s := n.Stats(); s.Directories != 0 || s.Bytes != 0 {
@@ -390,7 +390,7 @@ func TestLargeDirectoryStaysFast(t *testing.T) {
 	for range 10_000 {
 		n.Dir("d/") // unchanged
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > 20*time.Second {
 		t.Errorf("took %v", d)
 	}
 	if got, _, _ := n.Dir("d/"); len(got) != 110_000 || !slices.IsSortedFunc(got, byName) {

@@ -9,17 +9,15 @@ import (
 
 // heavyEntry is shaped like what a file system keeps of an object.
 type heavyEntry struct {
-	kind  int
 	part  string
 	size  int64
 	etag  string
 	mtime time.Time
 	class string
-	attrs *struct {
-		mode uint32
-		tags []string
-	}
+	attrs *heavyAttrs // nil in listings
 }
+
+type heavyAttrs struct{ tags []string }
 
 func heavy(i int) heavyEntry {
 	return heavyEntry{
@@ -73,5 +71,22 @@ func TestNamesBytesMatchTheHeap(t *testing.T) {
 			}
 			runtime.KeepAlive(n)
 		})
+	}
+}
+
+func TestWeightFollowsReferences(t *testing.T) {
+	s := newScale[heavyEntry]()
+	plain := heavyEntry{mtime: time.Now()}
+	if got := s.referred(&plain); got != 0 {
+		t.Errorf("an entry that refers to nothing weighs %d more", got)
+	}
+	full := heavyEntry{etag: "1234", attrs: &heavyAttrs{tags: []string{"12", "123"}}}
+	if got, want := s.referred(&full), int64(stringWeight+4+stringWeight+24+2*16+stringWeight+2+stringWeight+3); got != want {
+		t.Errorf("an entry weighs %d more, want %d", got, want)
+	}
+	type mapped struct{ m map[string]int64 }
+	m := mapped{map[string]int64{"1": 1}}
+	if got, want := newScale[mapped]().referred(&m), int64(2*(16+8)+stringWeight+1); got != want {
+		t.Errorf("a map weighs %d, want %d", got, want)
 	}
 }
