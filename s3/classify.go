@@ -137,7 +137,9 @@ func classify(ctx context.Context, op, key string, err error) *Error {
 		}
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		e.Code = api.ErrorCode()
+		if e.Code = api.ErrorCode(); e.Code == "UnknownError" { // the SDK's word for none
+			e.Code = ""
+		}
 		e.Err = nil
 		if text := api.ErrorMessage(); text != "" {
 			e.Err = errors.New(text)

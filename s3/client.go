@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,7 +14,6 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
-	"github.com/aws/smithy-go/middleware"
 )
 
 // Client is a bucket on a server. It tries each request once; [Retry] is for
@@ -105,10 +105,8 @@ func (c *Client) connect(region string) {
 	if c.cfg.Credentials != nil {
 		o.Credentials = provider{c.cfg.Credentials}
 	}
-	if c.cfg.UserAgent != "" {
-		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-			return awsmiddleware.AddUserAgentKey(c.cfg.UserAgent)(s)
-		})
+	if name, version, _ := strings.Cut(c.cfg.UserAgent, "/"); name != "" {
+		o.APIOptions = append(o.APIOptions, awsmiddleware.AddUserAgentKeyValue(name, version))
 	}
 	c.conn.Store(&connection{sdk.New(o), region})
 }

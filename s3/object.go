@@ -54,18 +54,21 @@ func (c *Client) Head(ctx context.Context, key string) (Info, error) {
 }
 
 // explainHead finds out why a Head was refused, as its answer has no body. A Get
-// of the same key is refused for the same reason, and says which.
+// of the same key is refused for the same reason, and says which. If it is not,
+// the reason was a passing one.
 func (c *Client) explainHead(ctx context.Context, e *Error) error {
 	if e.Status != http.StatusForbidden && e.Status != http.StatusBadRequest {
 		return e
 	}
 	body, err := c.Get(ctx, e.Key, GetOptions{Range: Range{Length: 1}})
-	if err == nil {
-		body.Close()
-		return e
-	}
 	var why *Error
-	if errors.As(err, &why) && why.Kind != ErrRange {
+	switch {
+	case err == nil:
+		body.Close()
+		e.Kind = ErrUnavailable
+	case errors.Is(err, ErrRange): // an empty object
+		e.Kind = ErrUnavailable
+	case errors.As(err, &why):
 		why.Op = OpHead
 		return why
 	}
@@ -169,17 +172,32 @@ func (c *Client) replaceAttributes(in *sdk.CopyObjectInput, o CopyOptions) error
 
 // copyError decides which of a copy's two objects a failure is about.
 func (c *Client) copyError(ctx context.Context, e *Error, src Source, o CopyOptions) error {
-	if e.Kind == ErrChanged && o.IfNoneMatch != "" {
-		if src.ETag == "" {
+	switch {
+	case e.Kind == ErrChanged && o.IfNoneMatch != "":
+		// Of the destination, unless the source's version was asked for, too.
+		switch condition := e.header.Get(headerCondition); {
+		case src.ETag == "":
 			e.Kind = ErrExists
-		} else if _, err := c.Head(ctx, e.Key); err == nil {
+		case condition == "":
+			return c.kindIfThere(ctx, e, e.Key, ErrExists)
+		case !strings.Contains(strings.ToLower(condition), "copy-source"):
 			e.Kind = ErrExists
 		}
+	case e.Kind == ErrNotFound && o.IfMatch != "" && src.Bucket == "":
+		return c.kindIfThere(ctx, e, src.Key, ErrChanged) // then it is the destination that is gone
 	}
-	if e.Kind == ErrNotFound && o.IfMatch != "" && src.Bucket == "" {
-		if _, err := c.Head(ctx, src.Key); err == nil { // then it is the destination that is gone
-			e.Kind = ErrChanged
-		}
+	return e
+}
+
+// kindIfThere makes e of that kind if there is an object under key. When that
+// cannot be found out, it returns why.
+func (c *Client) kindIfThere(ctx context.Context, e *Error, key string, kind error) error {
+	_, err := c.Head(ctx, key)
+	switch {
+	case err == nil:
+		e.Kind = kind
+	case !errors.Is(err, ErrNotFound):
+		return err
 	}
 	return e
 }

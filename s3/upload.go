@@ -186,7 +186,7 @@ func (u *clientUpload) CopyPart(ctx context.Context, n int, src Source, r Range)
 	if err != nil {
 		e := u.fail(ctx, OpCopyPart, err)
 		if e.Code == "InvalidRequest" || e.Code == "InvalidArgument" { // how S3 says that a range is outside
-			e = u.explainRange(ctx, e, src, r)
+			return Part{}, u.explainRange(ctx, e, src, r)
 		}
 		return Part{}, e
 	}
@@ -218,12 +218,16 @@ func (u *clientUpload) resolve(ctx context.Context, src Source, r Range) (Range,
 }
 
 // explainRange tells a range outside the source from what else may be wrong.
-func (u *clientUpload) explainRange(ctx context.Context, e *Error, src Source, r Range) *Error {
+func (u *clientUpload) explainRange(ctx context.Context, e *Error, src Source, r Range) error {
 	if src.Bucket != "" {
 		return e
 	}
-	if info, err := u.c.Head(ctx, src.Key); err == nil && r.Offset+r.Length > info.Size {
+	info, err := u.c.Head(ctx, src.Key)
+	switch {
+	case err == nil && r.Offset+r.Length > info.Size:
 		e.Kind = ErrRange
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return err
 	}
 	return e
 }

@@ -120,17 +120,19 @@ func (r Rule) matches(c Call) bool {
 
 // fires says whether a rule that matches for the n-th time, from 1 on, applies.
 func (p Plan) fires(r Rule, n int) bool {
-	first, last := max(r.Nth, 1), 0
+	return isTurn(r.Nth, r.Times, n) && (r.P == 0 || p.rand.Float64() < r.P)
+}
+
+// isTurn says whether the n-th match is one of those that a rule means.
+func isTurn(nth, times, n int) bool {
+	first, last := max(nth, 1), 0
 	switch {
-	case r.Times > 0:
-		last = first + r.Times - 1
-	case r.Nth > 0:
-		last = r.Nth
+	case times > 0:
+		last = first + times - 1
+	case nth > 0:
+		last = nth
 	}
-	if n < first || last > 0 && n > last {
-		return false
-	}
-	return r.P == 0 || p.rand.Float64() < r.P
+	return n >= first && (last == 0 || n <= last)
 }
 
 func (f Fault) error(op, key string) error {
