@@ -42,7 +42,7 @@ func (v vcapFile) find(ctx context.Context) ([]candidate, error) { return repeat
 func (v vcapFile) look(context.Context) ([]candidate, error) {
 	name := v.Getenv("VCAP_SERVICES_FILE_PATH")
 	if name == "" {
-		return nil, notHere("VCAP_SERVICES_FILE_PATH is not set")
+		return nil, unset("VCAP_SERVICES_FILE_PATH")
 	}
 	text, err := readPrivate(v.Request, name, "VCAP_SERVICES_FILE_PATH")
 	if err != nil {
@@ -63,7 +63,7 @@ func (b bindingRoot) find(ctx context.Context) ([]candidate, error) { return rep
 func (b bindingRoot) look(context.Context) ([]candidate, error) {
 	root := b.Getenv("SERVICE_BINDING_ROOT")
 	if root == "" {
-		return nil, notHere("SERVICE_BINDING_ROOT is not set")
+		return nil, unset("SERVICE_BINDING_ROOT")
 	}
 	dirs, err := os.ReadDir(root)
 	if err != nil {

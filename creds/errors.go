@@ -30,6 +30,8 @@ type Error struct {
 	Advice     string      // what the user can do, one line; may be empty
 	Candidates []Candidate // with ErrAmbiguous and some ErrNotFound: what there is
 	Err        error       // the cause; may be nil
+
+	quiet bool // with ErrNotHere: a place so seldom used that nobody need hear of it
 }
 
 // Candidate is a service that could have been meant.
@@ -82,6 +84,11 @@ func (e *Error) Unwrap() []error {
 // notHere is the answer of a source that does not apply.
 func notHere(format string, args ...any) error {
 	return &Error{Kind: ErrNotHere, Text: fmt.Sprintf(format, args...)}
+}
+
+// unset is the answer of a source whose seldom used variable is not set.
+func unset(variable string) error {
+	return &Error{Kind: ErrNotHere, Text: variable + " is not set", quiet: true}
 }
 
 // invalid is the answer to a document or value with a mistake in it.

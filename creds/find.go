@@ -264,6 +264,10 @@ func (r Request) nothing(skipped []error) error {
 	}
 	var reasons []string
 	for _, err := range skipped {
+		var reason *Error
+		if errors.As(err, &reason) && reason.quiet {
+			continue
+		}
 		reasons = append(reasons, err.Error())
 		for _, kind := range []error{ErrLoggedOut, ErrUnavailable} {
 			if errors.Is(err, kind) {
