@@ -1,0 +1,143 @@
+// Package command is the command line: flags become configs, configs become
+// joined packages, results are printed. Each command has a file of its own.
+//
+// Results go to standard output. Everything else goes to standard error, as
+// "cgs3fs: " and lower case, with a second line where the user can do something
+// about it. Exit statuses are one table, in exit.go.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Run runs the program with os.Args and returns its exit status.
+func Run(args []string) int {
+	if filepath.Base(args[0]) == "mount.cgs3fs" {
+		return runMountHelper(args)
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	app := newApp()
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	return report(os.Stderr, ctx, err)
+}
+
+// interrupted is why the context of a command ended: a signal.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "interrupted" }
+
+// interruptible is a context that ends at SIGINT and SIGTERM. A second signal
+// ends the program as if nobody caught it.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		s, ok := <-signals
+		signal.Stop(signals)
+		if ok {
+			cancel(interrupted{s.(syscall.Signal)})
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
+}
+
+// report prints what a command returned and finds its exit status.
+func report(w io.Writer, ctx context.Context, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var i interrupted
+	if errors.As(context.Cause(ctx), &i) {
+		fmt.Fprintln(w, "cgs3fs: interrupted")
+		if hint := hintOf(err); hint != "" {
+			fmt.Fprintln(w, "  "+hint)
+		}
+		return 128 + int(i.signal)
+	}
+	printError(w, err)
+	return statusOf(err)
+}
+
+// printError prints one error as one line, and a hint if there is one.
+func printError(w io.Writer, err error) {
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(w, "cgs3fs: "+strings.ReplaceAll(text, "\n", "; "))
+	}
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintln(w, "  "+hint)
+	}
+}
+
+func newApp() *cli.App {
+	cli.VersionFlag = &cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}
+	return &cli.App{
+		Name:                   "cgs3fs",
+		Usage:                  "a Cloud Foundry S3 bucket as a directory, with CORS rules and dated copies",
+		Version:                version(),
+		HideHelpCommand:        true,
+		EnableBashCompletion:   true,
+		Suggest:                true,
+		UseShortOptionHandling: true,
+		ExitErrHandler:         func(*cli.Context, error) {},
+		OnUsageError:           usageError,
+		CommandNotFound:        nil,
+		Action:                 noCommand,
+		Commands:               commands(),
+	}
+}
+
+func commands() []*cli.Command {
+	return []*cli.Command{
+		mountCommand(),
+		umountCommand(),
+		syncCommand(),
+		statusCommand(),
+		recoverCommand(),
+		corsCommand(),
+		versionCommand(),
+		completionCommand(),
+		manCommand(),
+	}
+}
+
+// noCommand runs when the first word is no command.
+func noCommand(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return cli.ShowAppHelp(c)
+	}
+	return usagef("there is no command %q", c.Args().First()).try("cgs3fs --help lists them")
+}
+
+// usageError is an error in the flags; the library has its own words for them.
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := "cgs3fs"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "cgs3fs" {
+		name += " " + c.Command.Name
+	}
+	return usagef("%s", strings.TrimPrefix(err.Error(), "flag provided but ")).try("%s --help lists the options", name)
+}
+
+func usagef(format string, args ...any) *exitError { return fail(exitUsage, format, args...) }
+
+// noArguments refuses what a command has no use for.
+func noArguments(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return usagef("%q: this command takes no arguments", c.Args().First())
+	}
+	return nil
+}

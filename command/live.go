@@ -1,0 +1,81 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cgs3fs/cgs3fs/fs"
+)
+
+// liveMount is a mount of another process of this program.
+type liveMount struct{ dir string }
+
+// status is an fs.Status as another process sees it.
+type status struct {
+	fs.Status
+	Transfer json.RawMessage
+	Names    json.RawMessage
+	More     mountReport
+}
+
+// mountAt finds the mount on a directory, or above it.
+func mountAt(arg string) (liveMount, error) {
+	dir, err := filepath.Abs(arg)
+	if err != nil {
+		return liveMount{}, err
+	}
+	if _, err := os.Stat(dir); errors.Is(err, syscall.ENOTCONN) {
+		return liveMount{}, fail(exitFailed, "the program behind %s has died", arg).try("cgs3fs mount heals it, umount -l %s clears it", arg)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	mounts, err := mountsAt(dir)
+	if err != nil {
+		return liveMount{}, err
+	}
+	if n := len(mounts); n == 0 || mounts[n-1].kind != fuseType {
+		return liveMount{}, fail(exitNotFound, "no bucket is mounted at %s", arg).try("cgs3fs status lists the mounts")
+	}
+	return liveMount{dir}, nil
+}
+
+func (m liveMount) status() (status, error) {
+	buf := make([]byte, 64<<10)
+	n, err := unix.Getxattr(m.dir, fs.StatusXattr, buf)
+	if err != nil {
+		return status{}, fmt.Errorf("asking the mount at %s: %w", m.dir, err)
+	}
+	var s status
+	if err := json.Unmarshal(buf[:n], &s); err != nil {
+		return status{}, fmt.Errorf("the mount at %s answers what this version does not understand: %w", m.dir, err)
+	}
+	return s, nil
+}
+
+// sync returns when everything is in the bucket.
+func (m liveMount) sync() error { return unix.Setxattr(m.dir, fs.SyncXattr, []byte("1"), 0) }
+
+// reload makes the mount ask the source of its credentials again.
+func (m liveMount) reload() error { return unix.Setxattr(m.dir, fs.ReloadXattr, []byte("1"), 0) }
+
+// liveMounts are all mounts of this program that this user may see.
+func liveMounts() ([]liveMount, error) {
+	all, err := mountsAt("")
+	if err != nil {
+		return nil, err
+	}
+	var out []liveMount
+	for _, m := range all {
+		if m.kind == fuseType {
+			out = append(out, liveMount{m.dir})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,386 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/cache"
+	"github.com/cgs3fs/cgs3fs/fs"
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/transfer"
+)
+
+func mountCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "mount",
+		Usage:     "present a bucket as a directory",
+		ArgsUsage: "[SERVICE | s3://BUCKET[/PREFIX/]] DIR",
+		Description: "With only a directory, the bucket is the one that the environment or the targeted\n" +
+			"Cloud Foundry space has. The command returns when the directory can be used.",
+		Flags:        mountFlags(),
+		OnUsageError: usageError,
+		Action:       mountAction,
+	}
+}
+
+func mountFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.BoolFlag{Name: "foreground", Aliases: []string{"f"}, Usage: "stay in the foreground, and log to standard error", DisableDefaultText: true},
+		&cli.StringSliceFlag{Name: "o", Usage: "mount options, `OPT,OPT=VALUE`: any flag of this command, and mount(8)'s", KeepSpace: true},
+		&cli.BoolFlag{Name: "read-only", Usage: "refuse every change", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "allow-other", Usage: "let other users in", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "allow-root", Usage: "let root in", DisableDefaultText: true},
+		&cli.IntFlag{Name: "uid", Usage: "owner of the files", DefaultText: "yours", Value: -1},
+		&cli.IntFlag{Name: "gid", Usage: "group of the files", DefaultText: "yours", Value: -1},
+		&cli.StringFlag{Name: "file-mode", Usage: "permissions of files", Value: "0644"},
+		&cli.StringFlag{Name: "dir-mode", Usage: "permissions of directories", Value: "0755"},
+		&cli.BoolFlag{Name: "posix-metadata", Usage: "read owner, mode and mtime back from the objects' metadata (one more request for each)", DisableDefaultText: true},
+		&cli.StringFlag{Name: "metadata-ttl", Usage: "how old names and sizes in listings may be: seconds, 1m, \"minimal\" or \"indefinite\"", Value: "5s"},
+		&cli.BoolFlag{Name: "exclusive-at-open", Usage: "decide O_EXCL at open, for lock files shared by several hosts (one more request for each)", DisableDefaultText: true},
+		&cli.StringFlag{Name: "memory-limit", Usage: "memory for everything, such as 256M", DefaultText: "256M, or half of the container's"},
+		&cli.StringFlag{Name: "cache", Usage: "keep what was read in `DIR`, also across mounts"},
+		&cli.StringFlag{Name: "max-cache-size", Usage: "how much of it", Value: "10G"},
+		&cli.StringFlag{Name: "stage-dir", Usage: "keep edits on their way to the bucket in `DIR`"},
+		&cli.StringFlag{Name: "part-size", Usage: "first part size of large uploads", Value: "8M"},
+		&cli.BoolFlag{Name: "nonempty", Usage: "mount over a directory that is not empty", Hidden: true},
+	}
+	return append(append(flags, logFlags()...), sourceFlags()...)
+}
+
+// mountPlan is everything a mount needs to know, checked.
+type mountPlan struct {
+	source   string // positional; may be empty
+	at       string
+	nonEmpty bool
+	fs       fs.Config
+	memory   budgets
+	cacheDir string
+	cacheMax int64
+	stage    string
+	part     int64
+}
+
+func mountAction(c *cli.Context) error {
+	if err := applyOptions(c); err != nil {
+		return err
+	}
+	p, err := planMount(c)
+	if err != nil {
+		return err
+	}
+	if !c.Bool("foreground") && !isDaemon() {
+		status, err := background(c.App.Writer)
+		if err == nil && status != exitOK {
+			err = &exitError{status: status, err: errSaid}
+		}
+		return err
+	}
+	guardSecrets()
+	return p.run(c)
+}
+
+// errSaid is an error that the process in the background has printed already.
+var errSaid = errors.New("")
+
+func planMount(c *cli.Context) (*mountPlan, error) {
+	p := &mountPlan{nonEmpty: c.Bool("nonempty")}
+	switch c.NArg() {
+	case 0:
+		return nil, usagef("mount where?").try("cgs3fs mount ./bucket")
+	case 1:
+		p.at = c.Args().First()
+	case 2:
+		p.source, p.at = c.Args().Get(0), c.Args().Get(1)
+	default:
+		return nil, usagef("mount takes a source and a directory, not %q too", c.Args().Get(2)).try("options go before them")
+	}
+	if strings.HasPrefix(p.at, "s3://") {
+		return nil, usagef("%s is a bucket: the directory is missing", p.at).try("cgs3fs mount %s ./bucket", p.at)
+	}
+	var err error
+	v := values{c: c}
+	p.fs = fs.Config{
+		UID: v.id("uid", os.Geteuid()), GID: v.id("gid", os.Getegid()),
+		FileMode: v.mode("file-mode"), DirMode: v.mode("dir-mode"),
+		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"), AllowRoot: c.Bool("allow-root"),
+		Posix: c.Bool("posix-metadata"), TTL: v.ttl("metadata-ttl"), ExclusiveAtOpen: c.Bool("exclusive-at-open"),
+	}
+	p.fs.NegativeTTL = min(p.fs.TTL, 5*time.Second)
+	p.memory = divide(memoryLimit(v.size("memory-limit")))
+	p.fs.NamesMemory = p.memory.names
+	p.cacheMax, p.part = v.size("max-cache-size"), v.size("part-size")
+	if v.err != nil {
+		return nil, v.err
+	}
+	if p.part < s3.MinPartSize || p.part > s3.MaxPartSize {
+		return nil, usagef("--part-size must be between 5M and 5G")
+	}
+	if p.fs.AllowOther && p.fs.AllowRoot {
+		return nil, usagef("--allow-other and --allow-root exclude each other")
+	}
+	if dir := c.String("cache"); dir != "" {
+		if p.cacheDir, err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+	}
+	p.stage = c.String("stage-dir")
+	return p, nil
+}
+
+// run mounts, and returns when the mount is over. Every check that can fail
+// comes before the terminal is given up.
+func (p *mountPlan) run(c *cli.Context) error {
+	if err := checkFUSE(p.fs.AllowOther || p.fs.AllowRoot); err != nil {
+		return err
+	}
+	m, err := prepareMountpoint(p.at, p.nonEmpty)
+	if err != nil {
+		return err
+	}
+	defer m.remove()
+	sink := &logSink{w: c.App.ErrWriter}
+	log, err := newLogger(c, sink)
+	if err != nil {
+		return err
+	}
+	if err := p.chooseLog(c, sink); err != nil {
+		return err
+	}
+	b, err := openBucket(c, p.source, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	p.memory.apply()
+	e, err := p.assemble(c, b, log)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	mounted, err := fs.Mount(e.fs, m.dir)
+	if err != nil {
+		return fail(exitFailed, "%w", err)
+	}
+	text := p.welcome(b, m)
+	if isDaemon() {
+		sink.detach()
+		if err := detachFromTerminal(text); err != nil {
+			return errors.Join(err, mounted.Unmount())
+		}
+	} else {
+		fmt.Fprintln(c.App.Writer, text)
+		sink.detach()
+	}
+	log.Info("mounted", "bucket", b.binding.Bucket, "source", b.binding.Source, "at", m.dir, "version", version())
+	go e.cleanUploads(c.Context)
+	return p.serve(c, e, mounted, m, log)
+}
+
+// welcome says which bucket is mounted, where it was found, and how it ends.
+func (p *mountPlan) welcome(b *opened, m mountpoint) string {
+	text := fmt.Sprintf("%s is mounted at %s (%s)", p.name(b), m.dir, b.binding.Source)
+	if m.made {
+		text += "\nthe directory was made for it, and goes again at unmount"
+	}
+	return text + "\nunmount: cgs3fs umount " + p.at
+}
+
+func (p *mountPlan) name(b *opened) string {
+	return "s3://" + b.binding.Bucket + "/" + b.binding.Prefix
+}
+
+// engine is the joined packages of one mount.
+type engine struct {
+	fs      *fs.FS
+	xfer    *transfer.Engine
+	blocks  *cache.Blocks
+	journal *uploadJournal
+	stage   *stageDir
+	log     *slog.Logger
+}
+
+func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engine, error) {
+	state, err := stateDir()
+	if err != nil {
+		return nil, err
+	}
+	recovery, err := privateDir(state, "recovery")
+	if err != nil {
+		return nil, err
+	}
+	uploads, err := privateDir(state, "uploads")
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{log: log}
+	if e.stage, err = openStage(p.stage); err != nil {
+		return nil, err
+	}
+	if e.blocks, err = cache.OpenBlocks(cache.BlocksConfig{
+		BlockSize: blockSize, Memory: p.memory.blocks, Dir: p.cacheDir, MaxDisk: p.cacheMax, Log: log,
+	}); err != nil {
+		return nil, errors.Join(fail(exitFailed, "the cache directory can't be used: %w", err), e.closeAll())
+	}
+	e.journal = newUploadJournal(b.bucket, uploads, b.binding.Endpoint, b.binding.Bucket)
+	if e.xfer, err = transfer.New(e.journal, e.blocks, transfer.Config{
+		Memory: p.memory.transfer, StageDir: e.stage.path, PartSize: p.part, Log: log,
+	}); err != nil {
+		return nil, errors.Join(err, e.closeAll())
+	}
+	cfg := p.fs
+	cfg.Prefix, cfg.RecoveryDir, cfg.FSName, cfg.Log = b.binding.Prefix, recovery, p.name(b), log
+	if cfg.Prefix == "" {
+		cfg.FSName = "s3://" + b.binding.Bucket
+	}
+	cfg.Report = func() any { return p.report(b, e) }
+	if refresh := refresher(b.binding); refresh != nil {
+		cfg.Reload = func() error { return refresh(context.Background()) }
+	}
+	if e.fs, err = fs.New(e.journal, e.xfer, cfg); err != nil {
+		return nil, errors.Join(err, e.closeAll())
+	}
+	return e, nil
+}
+
+// blockSize is how much of an object a random read brings, and the unit of the
+// disk cache.
+const blockSize = 128 << 10
+
+// mountReport is what status shows beyond the file system's own facts.
+type mountReport struct {
+	Bucket      string
+	Prefix      string `json:",omitempty"`
+	Endpoint    string `json:",omitempty"`
+	Credentials string // where they came from; never the key
+	Service     string `json:",omitempty"`
+	Version     string
+	Memory      int64
+	Requests    map[string]opCount
+	Cache       cache.BlocksStats
+}
+
+func (p *mountPlan) report(b *opened, e *engine) mountReport {
+	return mountReport{
+		Bucket: b.binding.Bucket, Prefix: b.binding.Prefix, Endpoint: b.binding.Endpoint,
+		Credentials: b.binding.Source, Service: b.binding.Service, Version: version(),
+		Memory: p.memory.total, Requests: b.counts.snapshot(), Cache: e.blocks.Stats(),
+	}
+}
+
+func (e *engine) close() {
+	if err := e.closeAll(); err != nil {
+		e.log.Warn("ending the mount", "err", err)
+	}
+}
+
+func (e *engine) closeAll() error {
+	var errs []error
+	if e.xfer != nil {
+		errs = append(errs, e.xfer.Close())
+	}
+	if e.blocks != nil {
+		errs = append(errs, e.blocks.Close())
+	}
+	if e.stage != nil {
+		errs = append(errs, e.stage.close())
+	}
+	return errors.Join(errs...)
+}
+
+// serve waits until somebody unmounts. A signal saves everything and unmounts.
+func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoint, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.Wait()
+	}()
+	for {
+		select {
+		case <-done:
+			return p.ended(e)
+		case <-hangup:
+			if p.fs.Reload != nil {
+				log.Info("asking for credentials again", "err", p.fs.Reload())
+			}
+		case <-c.Context.Done():
+			log.Info("told to stop; saving and unmounting")
+			err := e.fs.Sync(context.Background())
+			if err != nil {
+				log.Error("not everything could be saved", "err", err)
+			}
+			if m.Unmount() != nil {
+				if err := detach(at.dir); err != nil {
+					return fail(exitFailed, "unmounting %s: %w", at.dir, err)
+				}
+			}
+			<-done
+			return p.ended(e)
+		}
+	}
+}
+
+// ended tells whether everything is in the bucket.
+func (p *mountPlan) ended(e *engine) error {
+	if n := e.fs.Rescued(); n > 0 {
+		return fail(exitUnsaved, "%d files could not be saved; they are kept in %s", n, e.fs.Status().Recovery).try("cgs3fs recover lists them")
+	}
+	return nil
+}
+
+// logSink is where the log goes: to the caller's standard error while the
+// checks run, then to the log file of a mount in the background.
+type logSink struct {
+	w     io.Writer
+	later io.Writer
+}
+
+func (s *logSink) Write(p []byte) (int, error) { return s.w.Write(p) }
+
+// detach ends the time in which the terminal may be written to.
+func (s *logSink) detach() {
+	if s.later != nil {
+		s.w = s.later
+	}
+}
+
+// chooseLog opens the log file. A mount in the background always has one.
+func (p *mountPlan) chooseLog(c *cli.Context, sink *logSink) error {
+	path := c.String("log-file")
+	if path == "" && !isDaemon() {
+		return nil
+	}
+	if path == "" {
+		state, err := stateDir()
+		if err != nil {
+			return err
+		}
+		dir, err := privateDir(state, "log")
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(dir, "mount.log")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	f, err := openLog(abs)
+	if err != nil {
+		return fail(exitFailed, "%w", err)
+	}
+	sink.later = f
+	return nil
+}

@@ -1,0 +1,321 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/fs"
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/transfer"
+)
+
+func recoverCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "recover",
+		Usage: "list, upload or export what a mount could not save",
+		Description: "When a file can't be saved, its program gets an error, and the data is kept on this\n" +
+			"machine. Nothing here is ever removed by itself.",
+		Flags:        []cli.Flag{jsonFlag()},
+		OnUsageError: usageError,
+		Action:       recoverList,
+		Subcommands: []*cli.Command{
+			{
+				Name: "list", Usage: "list what is kept", Flags: []cli.Flag{jsonFlag()},
+				OnUsageError: usageError, Action: recoverList,
+			},
+			{
+				Name: "upload", Usage: "save it to the bucket after all", ArgsUsage: "NAME…|all",
+				Flags: append([]cli.Flag{
+					&cli.BoolFlag{Name: "overwrite", Usage: "also over a version that somebody else has put there", DisableDefaultText: true},
+					&cli.StringFlag{Name: "as", Usage: "save one file under another `KEY`"},
+				}, sourceFlags()...),
+				OnUsageError: usageError, Action: recoverUpload,
+			},
+			{
+				Name: "export", Usage: "write one to a file", ArgsUsage: "NAME FILE", Flags: sourceFlags(),
+				OnUsageError: usageError, Action: recoverExport,
+			},
+			{
+				Name: "discard", Usage: "throw it away", ArgsUsage: "NAME…",
+				Flags:        []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "without this nothing is thrown away", DisableDefaultText: true}},
+				OnUsageError: usageError, Action: recoverDiscard,
+			},
+		},
+	}
+}
+
+// kept is one file of the recovery directory.
+type kept struct {
+	Name   string
+	File   string // the bucket and the path below the mount
+	Key    string
+	Size   int64
+	When   time.Time
+	Why    string
+	path   string // of the sidecar
+	saved  *transfer.Saved
+	rescue fs.Rescued
+}
+
+func recoveryDir() (string, error) {
+	state, err := stateDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(state, "recovery"), nil
+}
+
+// keptFiles reads the recovery directory. A file that can't be read is told and
+// left out.
+func keptFiles(warn func(format string, args ...any)) ([]kept, error) {
+	dir, err := recoveryDir()
+	if err != nil {
+		return nil, err
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	out := []kept{}
+	for _, path := range paths {
+		k, err := readKept(path)
+		if err != nil {
+			warn("%s: %v", path, err)
+			continue
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+func readKept(path string) (kept, error) {
+	s, err := transfer.LoadSaved(path)
+	if err != nil {
+		return kept{}, err
+	}
+	k := kept{Name: strings.TrimSuffix(filepath.Base(path), ".json"), Key: s.Key, Size: s.Size, When: s.Time, path: path, saved: s}
+	if err := json.Unmarshal(s.Extra, &k.rescue); err != nil {
+		return kept{}, err
+	}
+	k.File, k.Why = k.rescue.Source+k.rescue.Path, k.rescue.Why
+	return k, nil
+}
+
+// remove takes the sidecar first: data without one is nobody's, and a sidecar
+// without data would look like a loss.
+func (k kept) remove() error {
+	return errors.Join(os.Remove(k.path), os.Remove(k.saved.DataPath))
+}
+
+func recoverList(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	files, err := keptFiles(func(f string, a ...any) { notef(c, f, a...) })
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, files)
+	}
+	if len(files) == 0 {
+		notef(c, "nothing is kept: everything was saved")
+		return nil
+	}
+	rows := [][]string{{"NAME", "SIZE", "SINCE", "FILE", "WHY"}}
+	for _, k := range files {
+		rows = append(rows, []string{k.Name, humanize.IBytes(uint64(k.Size)), k.When.Format(time.RFC3339), k.File, k.Why})
+	}
+	return printTable(c.App.Writer, rows)
+}
+
+// choose finds the named files.
+func choose(c *cli.Context, names []string) ([]kept, error) {
+	if len(names) == 0 {
+		return nil, usagef("name what to %s", c.Command.Name).try("cgs3fs recover lists it")
+	}
+	all, err := keptFiles(func(f string, a ...any) { notef(c, f, a...) })
+	if err != nil || (len(names) == 1 && names[0] == "all") {
+		return all, err
+	}
+	var out []kept
+	for _, name := range names {
+		found := false
+		for _, k := range all {
+			if k.Name == name {
+				out, found = append(out, k), true
+			}
+		}
+		if !found {
+			return nil, fail(exitNotFound, "nothing named %q is kept", name).try("cgs3fs recover lists it")
+		}
+	}
+	return out, nil
+}
+
+func recoverUpload(c *cli.Context) error {
+	files, err := choose(c, c.Args().Slice())
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	if c.String("as") != "" && len(files) != 1 {
+		return usagef("--as is for one file")
+	}
+	return withRecovery(c, func(e *transfer.Engine, b *opened) error {
+		var failed []error
+		for _, k := range files {
+			if err := sameBucket(k, b); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			if err := uploadKept(c, e, k); err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", k.Name, err))
+				continue
+			}
+			notef(c, "%s is saved", k.File)
+		}
+		if len(failed) > 0 && len(failed) < len(files) {
+			return fail(exitPartly, "%w", errors.Join(failed...))
+		}
+		return errors.Join(failed...)
+	})
+}
+
+func sameBucket(k kept, b *opened) error {
+	source := strings.TrimPrefix(k.rescue.Source, "s3://")
+	if bucket, _, _ := strings.Cut(source, "/"); bucket != b.binding.Bucket {
+		return fail(exitUsage, "%s belongs to bucket %s, not %s", k.Name, bucket, b.binding.Bucket).try("add --bucket %s", bucket)
+	}
+	return nil
+}
+
+// withRecovery runs with an engine over the bucket that the flags mean.
+func withRecovery(c *cli.Context, run func(*transfer.Engine, *opened) error) error {
+	log := slog.New(slog.DiscardHandler)
+	b, err := openBucket(c, "", log)
+	if err != nil {
+		return err
+	}
+	stage, err := openStage("")
+	if err != nil {
+		return err
+	}
+	e, err := transfer.New(b.bucket, nil, transfer.Config{Memory: divide(memoryLimit(0)).transfer, StageDir: stage.path, Log: log})
+	if err != nil {
+		return errors.Join(err, stage.close())
+	}
+	return errors.Join(run(e, b), e.Close(), stage.close())
+}
+
+// uploadKept saves one file under the condition that its mount would have
+// saved it under. It is removed here only after S3 has acknowledged it.
+func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
+	d, err := e.Restore(k.saved)
+	if err != nil {
+		return err
+	}
+	defer d.Discard(context.WithoutCancel(c.Context))
+	key := k.Key
+	o := s3.PutOptions{Attributes: s3.Attributes{ContentType: k.rescue.Options.ContentType, Metadata: k.rescue.Options.Metadata}, IfMatch: k.rescue.Options.IfMatch}
+	if as := c.String("as"); as != "" {
+		key, o.IfMatch, o.IfNoneMatch = as, "", "*"
+	}
+	if c.Bool("overwrite") {
+		o.IfMatch, o.IfNoneMatch = "", ""
+	}
+	if _, err := d.Commit(c.Context, key, o); err != nil {
+		if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrNotFound) {
+			return fail(exitDiffers, "%w", err).try("somebody else has changed the file: --as KEY saves it beside, --overwrite over it")
+		}
+		return err
+	}
+	return k.remove()
+}
+
+func recoverExport(c *cli.Context) error {
+	if c.NArg() != 2 {
+		return usagef("name what to export, and a file").try("cgs3fs recover export NAME FILE")
+	}
+	files, err := choose(c, c.Args().Slice()[:1])
+	if err != nil {
+		return err
+	}
+	if len(files) != 1 {
+		return usagef("export takes one file")
+	}
+	return withRecovery(c, func(e *transfer.Engine, b *opened) error {
+		if err := sameBucket(files[0], b); err != nil {
+			return err
+		}
+		d, err := e.Restore(files[0].saved)
+		if err != nil {
+			return err
+		}
+		defer d.Discard(context.WithoutCancel(c.Context))
+		return exportDraft(c.Context, d, c.Args().Get(1))
+	})
+}
+
+func exportDraft(ctx context.Context, d *transfer.Draft, path string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fail(exitFailed, "%w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := make([]byte, 1<<20)
+	for off := int64(0); off < d.Size(); {
+		n, err := d.ReadAt(ctx, buf, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if _, err := f.Write(buf[:n]); err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return f.Sync()
+}
+
+func recoverDiscard(c *cli.Context) error {
+	files, err := choose(c, c.Args().Slice())
+	if err != nil {
+		return err
+	}
+	if !c.Bool("yes") {
+		return fail(exitRefused, "%d files would be lost for good", len(files)).try("add --yes")
+	}
+	for _, k := range files {
+		if err := k.remove(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverable tells whether a recovery file needs a multipart upload.
+func (e *engine) recoverable(id string) bool {
+	files, err := keptFiles(func(string, ...any) {})
+	if err != nil {
+		return true // better an upload too many than one too few
+	}
+	for _, k := range files {
+		if k.saved.UploadID == id {
+			return true
+		}
+	}
+	return false
+}

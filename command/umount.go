@@ -1,0 +1,190 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+)
+
+func umountCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "umount",
+		Aliases:   []string{"unmount"},
+		Usage:     "save what is unsaved, and end a mount",
+		ArgsUsage: "DIR",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Usage: "unmount also with unsaved data, which goes to the recovery directory", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "lazy", Usage: "detach also while programs use it", DisableDefaultText: true},
+			&cli.StringFlag{Name: "timeout", Usage: "how long to wait for uploads; 0 is until they are done", Value: "0"},
+		},
+		OnUsageError: usageError,
+		Action:       umountAction,
+	}
+}
+
+func syncCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "sync",
+		Usage:     "return when everything written to a mount is in the bucket",
+		ArgsUsage: "DIR",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "timeout", Usage: "how long to wait; 0 is until it is done", Value: "0"},
+		},
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			m, err := oneMount(c)
+			if err != nil {
+				return err
+			}
+			return saveAll(c, m)
+		},
+	}
+}
+
+func oneMount(c *cli.Context) (liveMount, error) {
+	if c.NArg() != 1 {
+		return liveMount{}, usagef("name one directory").try("cgs3fs %s ./bucket", c.Command.Name)
+	}
+	return mountAt(c.Args().First())
+}
+
+func umountAction(c *cli.Context) error {
+	if c.NArg() == 1 {
+		if done, err := umountDead(c); done || err != nil {
+			return err
+		}
+	}
+	m, err := oneMount(c)
+	if err != nil {
+		return err
+	}
+	s, err := m.status()
+	if err != nil {
+		return err
+	}
+	if err := saveAll(c, m); err != nil && !c.Bool("force") {
+		return err
+	}
+	undo := unmount
+	if c.Bool("lazy") || c.Bool("force") {
+		undo = detach
+	}
+	if err := undo(m.dir); errors.Is(err, syscall.EBUSY) {
+		return fail(exitFailed, "%s is in use", m.dir).try("fuser -vm %s shows by whom; --lazy detaches it all the same", m.dir)
+	} else if err != nil {
+		return fail(exitFailed, "unmounting %s: %w", m.dir, err)
+	}
+	return waitForEnd(c.Context, s.PID)
+}
+
+// umountDead clears a mount whose program died.
+func umountDead(c *cli.Context) (done bool, err error) {
+	dir := c.Args().First()
+	if _, err := os.Stat(dir); !errors.Is(err, syscall.ENOTCONN) {
+		return false, nil
+	}
+	if err := healDead(dir); err != nil {
+		return false, err
+	}
+	notef(c, "the program behind %s had died; what close had acknowledged is in the bucket", dir)
+	return true, nil
+}
+
+// endWait is how long a mount may take to end after it was detached: it has
+// nothing left to save.
+const endWait = 10 * time.Second
+
+// waitForEnd returns when the mount's process is gone, so that who comes next
+// finds the directory as it was.
+func waitForEnd(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, endWait)
+	defer cancel()
+	for {
+		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return nil // still used by somebody after --lazy
+		}
+	}
+}
+
+// sayEvery is how often a person who waits hears how much is left.
+const sayEvery = 3 * time.Second
+
+// saveAll waits until the mount has saved everything, and says meanwhile how
+// much is left and what stands in the way.
+func saveAll(c *cli.Context, m liveMount) error {
+	v := values{c: c}
+	limit := v.ttl("timeout")
+	if v.err != nil {
+		return v.err
+	}
+	var expired <-chan time.Time
+	if limit > 0 {
+		expired = time.After(limit)
+	}
+	saved := make(chan error, 1)
+	go func() { saved <- m.sync() }()
+	tick := time.NewTicker(sayEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-saved:
+			if err != nil {
+				return m.unsavedError(err)
+			}
+			return nil
+		case <-tick.C:
+			if s, err := m.status(); err == nil && len(s.Unsaved) > 0 {
+				notef(c, "waiting: %s", left(s))
+			}
+		case <-expired:
+			return m.unsavedError(errors.New("the time is up"))
+		case <-c.Context.Done():
+			return m.unsavedError(context.Cause(c.Context))
+		}
+	}
+}
+
+func (m liveMount) unsavedError(cause error) error {
+	s, err := m.status()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	return fail(exitUnsaved, "not everything is saved (%w): %s", cause, left(s)).
+		try("the mount goes on; try again, or --force: what is unsaved then goes to %s", s.Recovery)
+}
+
+// left says how much is unsaved, and why.
+func left(s status) string {
+	var bytes int64
+	var names []string
+	why := ""
+	for _, u := range s.Unsaved {
+		bytes += u.Size
+		if len(names) < 5 {
+			names = append(names, u.Path)
+		}
+		if u.Why != "" {
+			why = u.Why
+		}
+	}
+	text := fmt.Sprintf("%d files, %s left: %s", len(s.Unsaved), humanize.IBytes(uint64(bytes)), strings.Join(names, ", "))
+	if len(s.Unsaved) > len(names) {
+		text += ", …"
+	}
+	if why != "" {
+		text += " (" + why + ")"
+	}
+	return text
+}

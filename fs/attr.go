@@ -1,0 +1,292 @@
+package fs
+
+import (
+	"context"
+	"maps"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// blockSize is st_blksize: how much cp and others move at once. It is the
+// largest request that the kernel sends.
+const blockSize = 1 << 20
+
+// Lookup is stat(2)'s question: what is this name?
+func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
+	ctx := request(cancel)
+	dir := f.tree.get(header.NodeId)
+	if dir == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	if len(name) > maxName {
+		return fuse.Status(syscall.ENAMETOOLONG)
+	}
+	n, e, left, err := f.resolve(ctx, dir, name)
+	if err != nil {
+		st := f.status("lookup", f.tree.path(dir)+"/"+name, err)
+		if st == fuse.ENOENT && left > 0 {
+			out.SetEntryTimeout(left) // NodeId 0: the kernel may remember that there is none
+			return fuse.OK
+		}
+		return st
+	}
+	f.entryOut(n, e, left, out)
+	return fuse.OK
+}
+
+// resolve finds the node of a name and counts a lookup of it.
+func (f *FS) resolve(ctx context.Context, dir *node, name string) (*node, entry, time.Duration, error) {
+	if n, e, ok := f.unsavedChild(dir, name); ok {
+		return n, e, f.cfg.TTL, nil
+	}
+	e, left, err := f.stat(ctx, dir, name)
+	if err != nil {
+		return nil, e, left, err
+	}
+	f.detachReplaced(dir, name, e)
+	return f.tree.learn(dir, name, e), e, left, nil
+}
+
+// unsavedChild finds a name whose content the bucket does not have yet: what
+// this mount wrote is what is there.
+func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	n := dir.children[name]
+	if n == nil || n.file == nil || !n.file.unsaved() {
+		return nil, entry{}, false
+	}
+	n.lookups++
+	base := n.file.state().base
+	return n, entry{kind: kindFile, part: n.part, etag: base.ETag}, true
+}
+
+// detachReplaced takes the name from an inode that is open here while the
+// bucket has another version under it now. Whoever has it open keeps the old
+// version; the name gets a new inode.
+func (f *FS) detachReplaced(dir *node, name string, e entry) {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	n := dir.children[name]
+	if n == nil || n.file == nil || e.kind != kindFile || e.etag == "" {
+		return
+	}
+	s := n.file.state()
+	if s.draft == nil && s.base.ETag != "" && s.base.ETag != e.etag {
+		f.tree.unlinkLocked(n)
+	}
+}
+
+func (f *FS) entryOut(n *node, e entry, left time.Duration, out *fuse.EntryOut) {
+	out.NodeId = n.id
+	out.Generation = 1
+	out.SetEntryTimeout(left)
+	out.SetAttrTimeout(left)
+	f.attr(n, e, &out.Attr)
+}
+
+// GetAttr is fstat(2) and stat(2) of a node that the kernel knows.
+func (f *FS) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	n := f.tree.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	e, left, err := f.statNode(request(cancel), n)
+	if err != nil {
+		return f.status("getattr", f.tree.path(n), err)
+	}
+	out.SetTimeout(left)
+	f.attr(n, e, &out.Attr)
+	return fuse.OK
+}
+
+// statNode tells what a node is now. An open file is what its handles read.
+func (f *FS) statNode(ctx context.Context, n *node) (entry, time.Duration, error) {
+	if n.id == rootIno {
+		return entry{kind: kindDir}, f.cfg.TTL, nil
+	}
+	if fl := f.opened(n); fl != nil {
+		defer fl.drop()
+		if s := fl.state(); s.draft != nil || s.base.ETag != "" {
+			return entry{kind: kindFile, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified}, f.cfg.TTL, nil
+		}
+	}
+	dir, name := f.tree.place(n)
+	if dir == nil {
+		return entry{}, 0, syscall.ESTALE
+	}
+	e, left, err := f.stat(ctx, dir, name)
+	if err == nil && e.kind != n.kind {
+		return e, 0, syscall.ESTALE
+	}
+	return e, left, err
+}
+
+// attr fills in stat(2)'s answer: what this mount did to the file goes before
+// what the metadata says, and that before the mount's own defaults.
+func (f *FS) attr(n *node, e entry, out *fuse.Attr) {
+	*out = fuse.Attr{Ino: n.ino, Nlink: 1, Size: uint64(e.size), Blksize: blockSize}
+	base := posix{has: hasMode | hasUID | hasGID | hasMtime, mode: f.cfg.FileMode, uid: f.cfg.UID, gid: f.cfg.GID, mtime: e.mtime}
+	switch n.kind {
+	case kindDir:
+		base.mode = f.cfg.DirMode
+		if base.mtime.IsZero() {
+			base.mtime = f.began
+		}
+	case kindLink:
+		base.mode = 0o777
+	}
+	if e.posix != nil {
+		base = e.posix.over(base)
+	}
+	var draftOf *file
+	f.tree.mu.Lock()
+	draftOf = n.file
+	if n.parent == nil && n.id != rootIno {
+		out.Nlink = 0
+	}
+	f.tree.mu.Unlock()
+	drafted := false
+	if draftOf != nil {
+		if s := draftOf.state(); s.draft != nil {
+			drafted = true
+			out.Size = uint64(s.draft.Size())
+			base.mtime = s.mtime
+		}
+	}
+	p, atime := n.overlay(e.etag, drafted)
+	p = p.over(base)
+	if atime.IsZero() {
+		atime = p.mtime
+	}
+	out.Blocks = (out.Size + 511) / 512
+	out.Mode = modeType(n.kind) | p.mode
+	out.Owner = fuse.Owner{Uid: p.uid, Gid: p.gid}
+	out.SetTimes(&atime, &p.mtime, &p.mtime)
+}
+
+// overlay is what this mount did to the attributes of the version etag.
+func (n *node) overlay(etag string, always bool) (posix, time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own == nil || !(always || n.own.dirty || n.kind == kindDir || n.own.etag == etag) {
+		return posix{}, time.Time{}
+	}
+	return n.own.posix, n.own.atime
+}
+
+// change edits what this mount did to the node's attributes; they are dirty
+// afterwards.
+func (n *node) change(edit func(*owned)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own == nil {
+		n.own = &owned{}
+	}
+	edit(n.own)
+	n.own.dirty = true
+}
+
+// SetAttr is chmod, chown, utimens and truncate.
+func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
+	ctx := request(cancel)
+	n := f.tree.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	if f.cfg.ReadOnly {
+		return fuse.EROFS
+	}
+	if size, ok := in.GetSize(); ok {
+		if err := f.truncate(ctx, n, in, int64(size)); err != nil {
+			return f.status("truncate", f.tree.path(n), err)
+		}
+	}
+	if err := f.setPosix(ctx, n, in); err != nil {
+		return f.status("setattr", f.tree.path(n), err)
+	}
+	e, left, err := f.statNode(ctx, n)
+	if err != nil {
+		return f.status("setattr", f.tree.path(n), err)
+	}
+	out.SetTimeout(left)
+	f.attr(n, e, &out.Attr)
+	return fuse.OK
+}
+
+// setPosix remembers a change of mode, owner or times. It reaches the bucket
+// with the next commit or rename, or by itself a moment later (pending.go).
+func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
+	mode, setMode := in.GetMode()
+	uid, setUID := in.GetUID()
+	gid, setGID := in.GetGID()
+	mtime, setMtime := in.GetMTime()
+	atime, setAtime := in.GetATime()
+	if !(setMode || setUID || setGID || setMtime || setAtime) {
+		return nil
+	}
+	e, _, err := f.statNode(ctx, n)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own == nil || (n.own.etag != e.etag && !n.own.dirty) {
+		n.own = &owned{etag: e.etag}
+	}
+	o := n.own
+	if setAtime {
+		o.atime = atime // kept while the node lives; S3 has no place for it
+	}
+	if !(setMode || setUID || setGID || setMtime) {
+		return nil
+	}
+	if setMode {
+		o.posix.mode, o.posix.has = mode&07777, o.posix.has|hasMode
+	}
+	if setUID {
+		o.posix.uid, o.posix.has = uid, o.posix.has|hasUID
+	}
+	if setGID {
+		o.posix.gid, o.posix.has = gid, o.posix.has|hasGID
+	}
+	if setMtime {
+		o.posix.mtime, o.posix.has = mtime, o.posix.has|hasMtime
+	}
+	o.dirty = true
+	f.pending.add(f, n)
+	return nil
+}
+
+// written records, after a save, which version the node's attributes belong
+// to. It keeps as dirty what changed while the save was on its way.
+func (n *node) written(saved owned, etag string, mtime time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own == nil {
+		n.own = &owned{}
+	}
+	n.own.etag = etag
+	n.own.dirty = !saved.same(n.own)
+	if n.own.posix.has&hasMtime == 0 {
+		n.own.posix.mtime, n.own.posix.has = mtime, n.own.posix.has|hasMtime
+	}
+}
+
+// snapshot is the node's own attributes as they are now.
+func (n *node) snapshot() owned {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own == nil {
+		return owned{}
+	}
+	o := *n.own
+	o.xattr, o.gone = maps.Clone(o.xattr), maps.Clone(o.gone)
+	return o
+}
+
+func (o *owned) same(b *owned) bool {
+	return o.posix == b.posix && maps.Equal(o.xattr, b.xattr) && maps.Equal(o.gone, b.gone)
+}

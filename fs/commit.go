@@ -1,0 +1,240 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// Flush comes at every close of a descriptor, also of a duplicate, and its
+// answer is what close returns. A child that only inherited the descriptor (as
+// every command of `(a; b; c) >file` does) closes it without being the one
+// who wants to know: its close saves nothing, the opener's does.
+func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	h := f.handles.file(in.Fh)
+	if h == nil || !h.write || !h.file.unsaved() || h.file.inherited(in.Pid) {
+		return fuse.OK
+	}
+	return f.status("close", f.tree.path(h.file.node), h.file.commit(request(cancel)))
+}
+
+// Fsync returns when S3 has the whole file.
+func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	h := f.handles.file(in.Fh)
+	if h == nil {
+		return fuse.OK
+	}
+	ctx := request(cancel)
+	if err := h.stale(); err != nil {
+		return f.status("fsync", f.tree.path(h.file.node), err)
+	}
+	if err := h.file.commit(ctx); err != nil {
+		return f.status("fsync", f.tree.path(h.file.node), err)
+	}
+	return f.status("fsync", f.tree.path(h.file.node), f.saveAttributes(ctx, h.file.node))
+}
+
+// inherited reports whether another process than the one that began the draft
+// closes it. Where that can't be told, it does not.
+func (fl *file) inherited(thread uint32) bool {
+	fl.mu.Lock()
+	opener := fl.opener
+	fl.mu.Unlock()
+	if thread == opener {
+		return false
+	}
+	by, of := processOf(thread), processOf(opener)
+	return by != 0 && of != 0 && by != of
+}
+
+// commit saves the file's unsaved bytes, if there are any. On nil S3 has the
+// whole content.
+func (fl *file) commit(ctx context.Context) error {
+	if err := fl.op.lock(ctx); err != nil {
+		return err
+	}
+	defer fl.op.unlock()
+	return fl.commitLocked(ctx)
+}
+
+// commitLocked is commit with fl.op held exclusively.
+func (fl *file) commitLocked(ctx context.Context) error {
+	if !fl.unsaved() {
+		return nil
+	}
+	f, n := fl.fs, fl.node
+	p, err := f.tree.pin(ctx, n)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return nil // the name is gone, and the content with it
+	}
+	defer p.release()
+	saved := n.snapshot()
+	opts := fl.putOptions(p.key, saved)
+	draft := fl.state().draft
+	if _, begun, ok := draft.Begun(); ok && saved.posix.has&hasMtime == 0 {
+		// S3 took the upload's attributes when it began. To refresh the time that
+		// nobody set would cost a copy of the object onto itself.
+		opts.Metadata[metaMtime] = begun.Metadata[metaMtime]
+	}
+	info, err := draft.Commit(ctx, p.key, opts)
+	if opts.IfMatch != "" && errors.Is(err, s3.ErrNotFound) {
+		err = &s3.Error{Op: "PutObject", Key: p.key, Kind: s3.ErrChanged, Err: err}
+	}
+	fl.mu.Lock()
+	fl.failed = err
+	if err == nil {
+		info.Attributes = opts.Attributes
+		if info.LastModified.IsZero() {
+			info.LastModified = f.cfg.Now()
+		}
+		fl.base, fl.mode = info, writeOver
+	}
+	mtime := fl.mtime
+	fl.mu.Unlock()
+	if isConflict(err) {
+		// No later attempt can succeed: the name is somebody else's now.
+		fl.rescue(err)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if !draft.Dirty() {
+		f.unsaved.remove(fl)
+	}
+	n.written(saved, info.ETag, mtime)
+	if info.Size < keptPages {
+		n.setCached("")
+	} else {
+		n.setCached(info.ETag)
+	}
+	f.noteName(n, info)
+	return nil
+}
+
+// keptPages is the size from which it pays to ask, at the next open, only
+// whether a file that was written here has changed: the kernel does not keep
+// the last page of what was written unless it is full, so that small files
+// would cost two requests.
+const keptPages = 1 << 20
+
+func isConflict(err error) bool { return errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrExists) }
+
+// putOptions say what the object is to be, and under which condition.
+func (fl *file) putOptions(key string, own owned) s3.PutOptions {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	var o s3.PutOptions
+	if fl.mode == writeOver && fl.base.ETag != "" {
+		o.Attributes = fl.base.Attributes
+		o.StorageClass = fl.base.StorageClass
+	}
+	o.Attributes = own.apply(o.Attributes, key, kindFile, fl.mtime)
+	switch fl.mode {
+	case writeOver:
+		o.IfMatch = fl.base.ETag
+	case writeNew:
+		o.IfNoneMatch = "*"
+	}
+	return o
+}
+
+// apply lays what this mount did to a file over an object's attributes.
+func (o owned) apply(a s3.Attributes, key string, k kind, mtime time.Time) s3.Attributes {
+	if a.ContentType == "" {
+		a.ContentType = contentType(key)
+	}
+	meta := maps.Clone(a.Metadata)
+	if meta == nil {
+		meta = map[string]string{}
+	}
+	for name := range o.gone {
+		delete(meta, name)
+	}
+	maps.Copy(meta, o.xattr)
+	p := o.posix
+	if !mtime.IsZero() {
+		p = p.over(posix{has: hasMtime, mtime: mtime})
+	}
+	p.write(meta, k)
+	a.Metadata = meta
+	return a
+}
+
+// takeFailure reports, once, a save that failed when nobody could be told.
+func (fl *file) takeFailure() error {
+	fl.node.mu.Lock()
+	defer fl.node.mu.Unlock()
+	err := fl.node.lost
+	fl.node.lost = nil
+	return err
+}
+
+// truncate sets a file's size. Without an open descriptor there will be no
+// close to save it, so it is saved at once.
+func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int64) error {
+	if n.kind != kindFile {
+		return syscall.EISDIR
+	}
+	if size > s3.MaxObject {
+		return syscall.EFBIG
+	}
+	fl := f.acquire(n)
+	defer fl.drop()
+	if err := fl.op.lock(ctx); err != nil {
+		return err
+	}
+	defer fl.op.unlock()
+	if err := fl.edit(ctx, size == 0, in.Pid); err != nil {
+		return err
+	}
+	if err := fl.state().draft.Truncate(ctx, size); err != nil {
+		return err
+	}
+	fl.touch()
+	fl.mu.Lock()
+	open := fl.writers > 0
+	fl.mu.Unlock()
+	if open {
+		return nil
+	}
+	if err := fl.commitLocked(ctx); err != nil {
+		fl.abandonLocked(context.WithoutCancel(ctx)) // nothing was written that truncate could not do again
+		return err
+	}
+	fl.abandonLocked(ctx)
+	return nil
+}
+
+// edit makes sure that the file has a draft over its present content; whole
+// says that nothing of that content will be kept. fl.op must be held
+// exclusively.
+func (fl *file) edit(ctx context.Context, whole bool, pid uint32) error {
+	s := fl.state()
+	if s.draft != nil {
+		return nil
+	}
+	if whole && !s.orphan {
+		fl.begin(writeWhole, false, pid)
+		return nil
+	}
+	if s.base.ETag == "" {
+		h := &handle{file: fl}
+		_, err := fl.fs.refresh(ctx, h)
+		h.closeReader()
+		if err != nil {
+			return err
+		}
+	}
+	fl.begin(writeOver, false, pid)
+	return nil
+}

@@ -1,0 +1,110 @@
+package fs
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"syscall"
+	"time"
+)
+
+// The commands talk to a running mount through extended attributes of its
+// root: no socket to find or to guard, and who may ask is who may enter.
+const (
+	StatusXattr = xattrControl + "status" // read: a Status as JSON
+	SyncXattr   = xattrControl + "sync"   // write: save everything, answer when it is
+	ReloadXattr = xattrControl + "reload" // write: ask the source of the credentials again
+)
+
+// Status says how a mount is.
+type Status struct {
+	Source   string
+	PID      int
+	Began    time.Time
+	ReadOnly bool
+	Open     int // open files and directories
+	Nodes    int // names that the kernel knows
+	Unsaved  []UnsavedFile
+	Pending  int       // files whose changed attributes wait to be written
+	Failures []Failure // the last ones
+	Recovery string    // the directory with what could not be saved
+	Transfer any
+	Names    any
+	More     any `json:",omitempty"` // what the caller of New reports
+}
+
+// UnsavedFile is a file with bytes that are not in the bucket.
+type UnsavedFile struct {
+	Path string
+	Size int64
+	Why  string `json:",omitempty"` // the last save's error
+}
+
+// maxListed bounds the status: an extended attribute holds 64 KiB.
+const maxListed = 100
+
+// Status is what `cgs3fs status` shows.
+func (f *FS) Status() Status {
+	s := Status{
+		Source:   f.cfg.FSName,
+		PID:      os.Getpid(),
+		Began:    f.began,
+		ReadOnly: f.cfg.ReadOnly,
+		Open:     f.handles.len(),
+		Nodes:    f.tree.len(),
+		Pending:  f.pending.len(),
+		Failures: f.failures.list(),
+		Recovery: f.cfg.RecoveryDir,
+		Transfer: f.xfer.Stats(),
+		Names:    f.names.Stats(),
+	}
+	if f.cfg.Report != nil {
+		s.More = f.cfg.Report()
+	}
+	for i, fl := range f.unsaved.list() {
+		if i == maxListed {
+			break
+		}
+		s.Unsaved = append(s.Unsaved, fl.report())
+	}
+	return s
+}
+
+func (fl *file) report() UnsavedFile {
+	u := UnsavedFile{Path: fl.fs.tree.path(fl.node)}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.draft != nil {
+		u.Size = fl.draft.Size()
+	}
+	if fl.failed != nil {
+		u.Why = fl.failed.Error()
+	}
+	return u
+}
+
+func (f *FS) control(name string) ([]byte, error) {
+	if xattrControl+name != StatusXattr {
+		return nil, syscall.ENODATA
+	}
+	return json.Marshal(f.Status())
+}
+
+func (f *FS) command(ctx context.Context, name string) error {
+	switch xattrControl + name {
+	case SyncXattr:
+		return f.Sync(ctx)
+	case ReloadXattr:
+		if f.cfg.Reload == nil {
+			return syscall.EOPNOTSUPP
+		}
+		return f.cfg.Reload()
+	}
+	return syscall.EOPNOTSUPP
+}
+
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.nodes)
+}

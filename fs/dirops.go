@@ -1,0 +1,297 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/transfer"
+)
+
+// Mkdir leaves a marker object, so that the directory is there for everybody
+// and lasts while it is empty.
+func (f *FS) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
+	ctx := request(cancel)
+	dir := f.tree.get(in.NodeId)
+	if dir == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	n, e, err := f.mkdir(ctx, dir, in, name)
+	if err != nil {
+		return f.status("mkdir", f.tree.path(dir)+"/"+name, err)
+	}
+	f.entryOut(n, e, f.cfg.TTL, out)
+	return fuse.OK
+}
+
+func (f *FS) mkdir(ctx context.Context, dir *node, in *fuse.MkdirIn, name string) (*node, entry, error) {
+	part, err := f.newName(ctx, dir, name)
+	if err != nil {
+		return nil, entry{}, err
+	}
+	p, err := f.tree.pin(ctx, dir)
+	if err != nil || p == nil {
+		return nil, entry{}, gone(err)
+	}
+	defer p.release()
+	e := entry{kind: kindDir, part: part + "/"}
+	own := owned{posix: posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 07777, uid: in.Uid, gid: in.Gid}}
+	key := p.key + e.part
+	attrs := own.apply(s3.Attributes{}, key, kindDir, f.cfg.Now())
+	_, err = f.bucket.Put(ctx, key, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})
+	if err != nil && !errors.Is(err, s3.ErrExists) {
+		return nil, entry{}, err
+	}
+	scan := f.names.Begin(key) // nothing is in it, but who knows since when it exists for others
+	if err == nil {
+		scan.Done(nil)
+		f.names.Put(key, markerName, entry{})
+	}
+	scan.Cancel()
+	f.names.Put(p.key, name, e)
+	n := f.tree.add(dir, name, e)
+	n.mu.Lock()
+	n.own = &own
+	n.mu.Unlock()
+	return n, e, nil
+}
+
+// gone is the error of an operation in a directory that is not there any more.
+func gone(err error) error {
+	if err != nil {
+		return err
+	}
+	return syscall.ENOENT
+}
+
+// Mknod makes regular files only.
+func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return fuse.Status(syscall.EOPNOTSUPP)
+	}
+	create := &fuse.CreateIn{InHeader: in.InHeader, Flags: syscall.O_WRONLY | syscall.O_EXCL, Mode: in.Mode}
+	var co fuse.CreateOut
+	if st := f.Create(cancel, create, name, &co); !st.Ok() {
+		return st
+	}
+	h := f.handles.file(co.Fh)
+	err := h.file.commit(request(cancel))
+	f.Release(cancel, &fuse.ReleaseIn{Fh: co.Fh})
+	*out = co.EntryOut
+	return f.status("mknod", name, err)
+}
+
+// Unlink deletes the object. Who has the file open keeps its content.
+func (f *FS) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	dir := f.tree.get(header.NodeId)
+	if dir == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	return f.status("unlink", f.tree.path(dir)+"/"+name, f.unlink(request(cancel), dir, name))
+}
+
+func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
+	if f.cfg.ReadOnly {
+		return syscall.EROFS
+	}
+	p, err := f.tree.pin(ctx, dir)
+	if err != nil || p == nil {
+		return gone(err)
+	}
+	defer p.release()
+	n := f.tree.child(dir, name)
+	if n == nil {
+		e, _, err := f.stat(ctx, dir, name)
+		if err != nil {
+			return err
+		}
+		return f.remove(ctx, dir, p.key, name, p.key+e.part)
+	}
+	if n.kind == kindFile {
+		fl := f.acquire(n)
+		defer fl.drop()
+		if err := fl.op.lock(ctx); err != nil {
+			return err
+		}
+		defer fl.op.unlock()
+		if err := fl.keepOpen(ctx); err != nil {
+			return err
+		}
+	}
+	if err := f.remove(ctx, dir, p.key, name, p.key+n.part); err != nil {
+		return err
+	}
+	f.tree.unlink(n)
+	return nil
+}
+
+// remove deletes one object and sees to it that its directory stays.
+func (f *FS) remove(ctx context.Context, dir *node, prefix, name, key string) error {
+	if err := f.keepDirectory(ctx, dir, prefix, name); err != nil {
+		return err
+	}
+	if err := f.bucket.Delete(ctx, s3.Target{Key: key}); err != nil {
+		f.names.Drop(prefix, name)
+		return err
+	}
+	f.names.PutAbsent(prefix, name)
+	return nil
+}
+
+// keepDirectory leaves a marker in a directory that would vanish with its last
+// name. What is known of the directory decides; what is not is asked with the
+// same listing that a lookup would need.
+func (f *FS) keepDirectory(ctx context.Context, dir *node, prefix, leaving string) error {
+	if dir.id == rootIno || !strings.HasSuffix(prefix, "/") {
+		return nil
+	}
+	names, _, ok := f.names.Dir(prefix)
+	if !ok && f.names.Partial(prefix) {
+		return nil // more than a page of names
+	}
+	if !ok {
+		var err error
+		if names, err = f.firstPage(ctx, prefix, dir.lead); err != nil {
+			return err
+		}
+	}
+	for _, e := range names {
+		if e.Name != leaving {
+			return nil // another name, or the marker itself
+		}
+	}
+	attrs := newAttributes(prefix)
+	_, err := f.bucket.Put(ctx, prefix, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})
+	if err != nil && !errors.Is(err, s3.ErrExists) {
+		return err
+	}
+	f.names.Put(prefix, markerName, entry{})
+	return nil
+}
+
+// Rmdir removes an empty directory.
+func (f *FS) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	dir := f.tree.get(header.NodeId)
+	if dir == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	return f.status("rmdir", f.tree.path(dir)+"/"+name, f.rmdir(request(cancel), dir, name))
+}
+
+func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
+	if f.cfg.ReadOnly {
+		return syscall.EROFS
+	}
+	p, err := f.tree.pin(ctx, dir)
+	if err != nil || p == nil {
+		return gone(err)
+	}
+	defer p.release()
+	e, _, err := f.stat(ctx, dir, name)
+	if err != nil {
+		return err
+	}
+	if e.kind != kindDir {
+		return syscall.ENOTDIR
+	}
+	prefix := p.key + e.part
+	n := f.tree.child(dir, name)
+	if err := f.mustBeEmpty(ctx, n, prefix); err != nil {
+		return err
+	}
+	if !strings.HasSuffix(prefix, "/") {
+		return syscall.ENOTEMPTY // an @s3+ directory is there only while something is in it
+	}
+	f.names.DropTree(prefix)
+	if err := f.remove(ctx, dir, p.key, name, prefix); err != nil {
+		return err
+	}
+	if n != nil {
+		f.tree.unlink(n)
+	}
+	return nil
+}
+
+// mustBeEmpty asks the bucket: only an answer from now may decide that a
+// directory goes.
+func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) error {
+	if n != nil && len(f.unsavedNames(n, nil)) > 0 {
+		return syscall.ENOTEMPTY
+	}
+	page, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Max: 2})
+	if err != nil {
+		return err
+	}
+	for _, o := range page.Objects {
+		if o.Key != prefix || o.Size > 0 {
+			return syscall.ENOTEMPTY
+		}
+	}
+	return nil
+}
+
+// keepOpen makes a file that loses its name independent of the bucket: what
+// its open descriptors may still read is brought here first. fl.op must be
+// held exclusively.
+func (fl *file) keepOpen(ctx context.Context) error {
+	s := fl.state()
+	fl.mu.Lock()
+	others := fl.refs > 1
+	fl.mu.Unlock()
+	if !others || s.orphan {
+		return nil
+	}
+	if s.draft == nil && s.base.ETag != "" {
+		if err := fl.bring(ctx, s.base.Object); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			fl.fs.log.Warn("an open file is unlinked and could not be kept whole; reading on will fail", "path", fl.fs.tree.path(fl.node), "err", err)
+		}
+	}
+	fl.mu.Lock()
+	fl.orphan = true
+	fl.mu.Unlock()
+	fl.fs.unsaved.remove(fl)
+	return nil
+}
+
+// bring copies the present content into a draft that will never be saved.
+func (fl *file) bring(ctx context.Context, base s3.Object) error {
+	r := fl.fs.xfer.NewReader(base)
+	defer r.Close()
+	d := fl.fs.xfer.NewDraft(base.Key, nil, transfer.DraftOptions{})
+	if err := copyInto(ctx, d, r, base.Size); err != nil {
+		return errors.Join(err, d.Discard(context.WithoutCancel(ctx)))
+	}
+	fl.mu.Lock()
+	fl.draft, fl.mtime = d, base.LastModified
+	fl.mu.Unlock()
+	return nil
+}
+
+func copyInto(ctx context.Context, d *transfer.Draft, r *transfer.Reader, size int64) error {
+	for off := int64(0); off < size; {
+		v, err := r.View(ctx, off, blockSize)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		n := len(v.Bytes())
+		err = d.WriteAt(ctx, v.Bytes(), off)
+		v.Release()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.ErrUnexpectedEOF
+		}
+		off += int64(n)
+	}
+	return nil
+}

@@ -1,0 +1,281 @@
+package fs
+
+import (
+	"context"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cgs3fs/cgs3fs/cache"
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// dirHandle is one opened directory: the names it has told so far, which stay
+// where they are so that seekdir finds them, and the listing that brings more.
+type dirHandle struct {
+	dir *node
+
+	mu      sync.Mutex
+	names   []cache.Named[entry] // guarded by mu
+	left    time.Duration        // guarded by mu; how long the names hold
+	begun   bool                 // guarded by mu
+	all     bool                 // guarded by mu; there are no more names
+	listing *listing             // guarded by mu; nil if the names were known
+	scan    *cache.Scan[entry]   // guarded by mu
+	token   string               // guarded by mu; of the next page
+	ahead   chan pageResult      // guarded by mu; the next page on its way
+}
+
+type pageResult struct {
+	page s3.Page
+	err  error
+}
+
+// OpenDir asks nothing yet.
+func (f *FS) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	n := f.tree.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	out.Fh = f.handles.add(&dirHandle{dir: n})
+	return fuse.OK
+}
+
+func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
+	if d, ok := f.handles.remove(in.Fh).(*dirHandle); ok {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.stop()
+	}
+}
+
+// stop ends a listing that nobody will read on. d.mu must be held.
+func (d *dirHandle) stop() {
+	if d.scan != nil {
+		d.scan.Cancel()
+		d.scan = nil
+	}
+	if d.ahead != nil {
+		<-d.ahead
+		d.ahead = nil
+	}
+}
+
+// FsyncDir has nothing to do: what changes a directory is in the bucket when
+// the call that did it returns, and unsaved files are their own fsync's.
+func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	n := f.tree.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	return f.status("fsync", f.tree.path(n), f.saveAttributes(request(cancel), n))
+}
+
+func (f *FS) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(request(cancel), in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
+		return out.AddDirEntry(fuse.DirEntry{Name: name, Mode: modeType(e.kind), Ino: f.numberOf(dir, name), Off: off})
+	})
+}
+
+// maxTold is how many nodes may exist before listings stop introducing new
+// ones to the kernel, which then asks for those it needs. It bounds what a walk
+// over millions of names costs here.
+const maxTold = 100_000
+
+func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	return f.readDir(request(cancel), in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
+		eo := out.AddDirLookupEntry(fuse.DirEntry{Name: name, Mode: modeType(e.kind), Ino: f.numberOf(dir, name), Off: off})
+		if eo == nil {
+			return false
+		}
+		if name == "." || name == ".." || f.tree.len() > maxTold {
+			return true // a zero entry: the kernel takes the name only
+		}
+		if n, ue, ok := f.unsavedChild(dir, name); ok {
+			f.entryOut(n, ue, left, eo)
+			return true
+		}
+		f.detachReplaced(dir, name, e)
+		f.entryOut(f.tree.learn(dir, name, e), e, left, eo)
+		return true
+	})
+}
+
+// numberOf is the inode number that a listing shows for a name.
+func (f *FS) numberOf(dir *node, name string) uint64 {
+	switch name {
+	case ".":
+		return dir.ino
+	case "..":
+		if up, _ := f.tree.place(dir); up != nil {
+			return up.ino
+		}
+		return dir.ino
+	}
+	if n := f.tree.child(dir, name); n != nil {
+		return n.ino
+	}
+	return inoOf(dir.ino, name)
+}
+
+// readDir feeds names from the offset on until the kernel's buffer is full.
+// Offsets count names, "." and ".." first.
+func (f *FS) readDir(ctx context.Context, in *fuse.ReadIn, add func(*node, uint64, string, entry, time.Duration) bool) fuse.Status {
+	d := f.handles.dir(in.Fh)
+	if d == nil {
+		return fuse.EBADF
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if in.Offset == 0 && d.begun {
+		d.rewind()
+	}
+	for at := in.Offset; ; at++ {
+		if at < 2 {
+			if !add(d.dir, at+1, []string{".", ".."}[at], entry{kind: kindDir}, 0) {
+				return fuse.OK
+			}
+			continue
+		}
+		for int(at-2) >= len(d.names) && !d.all {
+			if err := f.more(ctx, d); err != nil {
+				return f.status("readdir", f.tree.path(d.dir), err)
+			}
+		}
+		if int(at-2) >= len(d.names) {
+			return fuse.OK
+		}
+		e := d.names[at-2]
+		if e.Name != markerName && !add(d.dir, at+1, e.Name, e.Entry, d.left) {
+			return fuse.OK
+		}
+	}
+}
+
+func (d *dirHandle) rewind() {
+	d.stop()
+	d.names, d.begun, d.all, d.listing, d.token = nil, false, false, nil, ""
+}
+
+// more brings the next names. d.mu must be held.
+func (f *FS) more(ctx context.Context, d *dirHandle) error {
+	prefix, ok := f.tree.key(d.dir)
+	if !ok {
+		d.all = true // removed while open
+		return nil
+	}
+	if !d.begun {
+		d.begun = true
+		if names, left, ok := f.names.Dir(prefix); ok {
+			d.names, d.left, d.all = append(f.unsavedNames(d.dir, names), names...), left, true
+			return f.posixAll(ctx, prefix, d.names)
+		}
+		d.left = f.cfg.TTL
+		d.listing = newListing(prefix, d.dir.lead)
+		d.scan = f.names.Begin(prefix)
+	}
+	page, err := f.nextPage(ctx, d, prefix)
+	if err != nil {
+		d.begun = false // the next call begins again, rather than going on with a hole
+		d.rewind()
+		return err
+	}
+	from := len(d.names)
+	d.listing.add(page)
+	if d.token = page.Next; d.token != "" {
+		d.readAhead(f, prefix)
+		d.names = append(d.names, d.listing.entries[from:]...)
+		return f.posixAll(ctx, prefix, d.names[from:])
+	}
+	d.names = append(d.names, d.listing.finish()[from:]...)
+	d.scan.Done(d.listing.entries)
+	d.scan, d.all = nil, true
+	d.names = append(d.names, f.unsavedNames(d.dir, d.names)...)
+	return f.posixAll(ctx, prefix, d.names[from:])
+}
+
+// nextPage takes the page that was asked for ahead, or asks now.
+func (f *FS) nextPage(ctx context.Context, d *dirHandle, prefix string) (s3.Page, error) {
+	if d.ahead == nil {
+		return f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Delimiter: "/", Token: d.token})
+	}
+	select {
+	case r := <-d.ahead:
+		d.ahead = nil
+		return r.page, r.err
+	case <-ctx.Done():
+		return s3.Page{}, ctx.Err()
+	}
+}
+
+// readAhead asks for the next page while the kernel takes this one.
+func (d *dirHandle) readAhead(f *FS, prefix string) {
+	result, token := make(chan pageResult, 1), d.token
+	d.ahead = result
+	f.work.Add(1)
+	go func() {
+		defer f.work.Done()
+		p, err := f.bucket.ListPage(f.life, s3.ListInput{Prefix: prefix, Delimiter: "/", Token: token})
+		result <- pageResult{p, err}
+	}()
+}
+
+// unsavedNames are the names in a directory that no listing has yet.
+func (f *FS) unsavedNames(dir *node, listed []cache.Named[entry]) []cache.Named[entry] {
+	var out []cache.Named[entry]
+	f.tree.mu.Lock()
+	for name, n := range dir.children {
+		if n.file != nil && n.file.unsaved() {
+			out = append(out, cache.Named[entry]{Name: name, Entry: entry{kind: kindFile, part: n.part}})
+		}
+	}
+	f.tree.mu.Unlock()
+	if len(out) == 0 {
+		return nil
+	}
+	has := make(map[string]bool, len(listed))
+	for _, e := range listed {
+		has[e.Name] = true
+	}
+	kept := out[:0]
+	for _, e := range out {
+		if !has[e.Name] {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// posixParallel is how many HEADs a listing sends at once when metadata is to
+// be read back.
+const posixParallel = 64
+
+// posixAll adds to each entry what its object's metadata says, in place.
+func (f *FS) posixAll(ctx context.Context, prefix string, names []cache.Named[entry]) error {
+	if !f.cfg.Posix {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(posixParallel)
+	for i := range names {
+		n := &names[i]
+		if n.Name == markerName || n.Entry.posix != nil || n.Entry.etag == "" && n.Entry.kind != kindDir {
+			continue
+		}
+		g.Go(func() error {
+			e, err := f.withPosix(ctx, prefix, n.Name, n.Entry)
+			if err == nil {
+				n.Entry = e
+				return nil
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+			return nil // removed meanwhile, or not readable: the name stays, lookup tells more
+		})
+	}
+	return g.Wait()
+}

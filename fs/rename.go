@@ -1,0 +1,268 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// renameNoReplace is renameat2(2)'s RENAME_NOREPLACE.
+const renameNoReplace = 1
+
+// Rename is a copy and a delete, in this order: after a crash both names may
+// be there, never neither. See renamedir.go for directories.
+func (f *FS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
+	ctx := request(cancel)
+	from, to := f.tree.get(in.NodeId), f.tree.get(in.Newdir)
+	if from == nil || to == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	if in.Flags&^renameNoReplace != 0 {
+		return fuse.EINVAL // RENAME_EXCHANGE and RENAME_WHITEOUT
+	}
+	m := move{fs: f, from: from, to: to, oldName: oldName, newName: newName, noReplace: in.Flags&renameNoReplace != 0}
+	return f.status("rename", f.tree.path(from)+"/"+oldName, m.run(ctx))
+}
+
+// move is one rename on its way.
+type move struct {
+	fs               *FS
+	from, to         *node
+	oldName, newName string
+	noReplace        bool
+
+	part           string // of the new name
+	e              entry  // of the old name
+	n              *node
+	oldKey, newKey string
+}
+
+func (m *move) run(ctx context.Context) error {
+	f := m.fs
+	var err error
+	if m.part, err = f.newName(ctx, m.to, m.newName); err != nil {
+		return err
+	}
+	if m.n, m.e, _, err = f.resolve(ctx, m.from, m.oldName); err != nil {
+		return err
+	}
+	defer f.tree.forget(m.n.id, 1)
+	if m.n.kind == kindDir {
+		return m.directory(ctx)
+	}
+	return m.file(ctx)
+}
+
+func (m *move) file(ctx context.Context) error {
+	f := m.fs
+	replaced, err := m.replaced(ctx)
+	if err != nil {
+		return err
+	}
+	unlock, err := m.lockFiles(ctx, replaced)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if m.n.file != nil {
+		if err := m.n.file.commitLocked(ctx); err != nil {
+			return err
+		}
+	}
+	oldPin, newPin, err := m.pins(ctx)
+	if err != nil {
+		return err
+	}
+	defer oldPin.release()
+	defer newPin.release()
+	suffix := entry{kind: m.n.kind}.suffix()
+	m.oldKey, m.newKey = oldPin.key+m.n.part, newPin.key+m.part+suffix
+	info, err := m.copy(ctx)
+	if err != nil {
+		f.names.Drop(newPin.key, m.newName)
+		return err
+	}
+	if replaced != nil && replaced.kind != m.n.kind { // a link and a file have different keys
+		if err := f.bucket.Delete(ctx, s3.Target{Key: newPin.key + replaced.part}); err != nil {
+			return err
+		}
+	}
+	if err := f.remove(ctx, m.from, oldPin.key, m.oldName, m.oldKey); err != nil {
+		f.names.Drop(newPin.key, m.newName)
+		return err
+	}
+	return m.arrive(ctx, info, replaced, m.part+suffix)
+}
+
+// replaced is the node of what stands under the new name, nil if nothing does.
+func (m *move) replaced(ctx context.Context) (*node, error) {
+	n, e, _, err := m.fs.resolve(ctx, m.to, m.newName)
+	if errors.Is(err, s3.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.fs.tree.forget(n.id, 1)
+	switch {
+	case n == m.n:
+		return nil, nil
+	case m.noReplace:
+		return nil, syscall.EEXIST
+	case m.n.kind == kindDir && e.kind != kindDir:
+		return nil, syscall.ENOTDIR
+	case m.n.kind != kindDir && e.kind == kindDir:
+		return nil, syscall.EISDIR
+	}
+	return n, nil
+}
+
+// lockFiles takes the op locks of the file that moves and the one it replaces,
+// and keeps the content of the latter for whoever has it open.
+func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(), err error) {
+	var held []*file
+	unlock = func() {
+		for _, fl := range held {
+			fl.op.unlock()
+			fl.drop()
+		}
+	}
+	nodes := []*node{m.n}
+	if replaced != nil {
+		nodes = append(nodes, replaced)
+		if replaced.id < m.n.id {
+			nodes = []*node{replaced, m.n}
+		}
+	}
+	for _, n := range nodes {
+		if n.kind != kindFile {
+			continue
+		}
+		fl := m.fs.acquire(n)
+		if err := fl.op.lock(ctx); err != nil {
+			fl.drop()
+			unlock()
+			return nil, err
+		}
+		held = append(held, fl)
+		if n == replaced {
+			if err := fl.keepOpen(ctx); err != nil {
+				unlock()
+				return nil, err
+			}
+		}
+	}
+	return unlock, nil
+}
+
+// pins fixes both directories.
+func (m *move) pins(ctx context.Context) (from, to *pin, err error) {
+	if from, err = m.fs.tree.pin(ctx, m.from); err != nil || from == nil {
+		return nil, nil, gone(err)
+	}
+	if to, err = m.fs.tree.pin(ctx, m.to); err != nil || to == nil {
+		from.release()
+		return nil, nil, gone(err)
+	}
+	return from, to, nil
+}
+
+// copy makes the object under its new key. Attributes that wait to be written
+// go with it.
+func (m *move) copy(ctx context.Context) (s3.Info, error) {
+	f := m.fs
+	own := m.n.snapshot()
+	src, err := m.source(ctx, own.dirty)
+	if err != nil {
+		return s3.Info{}, err
+	}
+	o := s3.CopyOptions{StorageClass: src.StorageClass}
+	attrs := src.Attributes
+	if own.dirty {
+		attrs = own.apply(src.Attributes, m.newKey, m.n.kind, time.Time{})
+		o.Attributes = &attrs
+	}
+	if m.noReplace {
+		o.IfNoneMatch = "*"
+	}
+	info, err := f.copy(ctx, src.Object, m.newKey, o)
+	if err != nil {
+		return info, err
+	}
+	info.Size, info.Attributes, info.StorageClass = src.Size, attrs, src.StorageClass
+	if info.LastModified.IsZero() {
+		info.LastModified = f.cfg.Now()
+	}
+	m.n.moved(src.ETag, info.ETag, own, src.LastModified)
+	return info, nil
+}
+
+// copy copies an object of any size on the server's side.
+func (f *FS) copy(ctx context.Context, src s3.Object, dst string, o s3.CopyOptions) (s3.Info, error) {
+	return s3.CopyObject(ctx, f.bucket, src, dst, o, s3.CopyConfig{})
+}
+
+// source is the object as it is known, completed by a Head where the copy
+// needs its attributes.
+func (m *move) source(ctx context.Context, needAttributes bool) (s3.Info, error) {
+	if fl := m.n.file; fl != nil {
+		if s := fl.state(); s.base.ETag != "" && s.base.Key == m.oldKey && (s.base.Metadata != nil || !needAttributes) {
+			return s.base, nil
+		}
+	}
+	if !needAttributes && m.e.etag != "" && m.e.size < s3.MaxPartSize {
+		o := s3.Object{Key: m.oldKey, Size: m.e.size, StorageClass: m.e.class, LastModified: m.e.mtime}
+		return s3.Info{Object: o}, nil // whatever version is there now
+	}
+	return m.fs.bucket.Head(ctx, m.oldKey)
+}
+
+// moved records that the node's content has a new ETag, and which attributes
+// went with it.
+func (n *node) moved(was, is string, own owned, mtime time.Time) {
+	n.mu.Lock()
+	if n.pages != "" && n.pages == was {
+		n.pages = is
+	}
+	known := n.own != nil
+	n.mu.Unlock()
+	if known {
+		n.written(own, is, mtime)
+	}
+}
+
+// arrive gives the node its new place.
+func (m *move) arrive(ctx context.Context, info s3.Info, replaced *node, part string) error {
+	f := m.fs
+	if replaced != nil {
+		f.tree.unlink(replaced)
+	}
+	f.tree.move(m.n, m.to, m.newName, part)
+	f.noteName(m.n, info)
+	if m.n.kind == kindFile && m.n.file.state().base.ETag != "" {
+		return m.n.file.rebase(context.WithoutCancel(ctx), info)
+	}
+	return nil
+}
+
+// isBelow reports whether a node is dir or stands below it.
+func (t *tree) isBelow(n, dir *node) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for ; n != nil; n = n.parent {
+		if n == dir {
+			return true
+		}
+	}
+	return false
+}
+
+var errLong = errors.Join(syscall.EXDEV, errors.New("the directory stands for the beginning of long names and cannot be moved"))
+
+func isLongDirectory(part string) bool { return !strings.HasSuffix(part, "/") }

@@ -1,0 +1,220 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// copyParallel is how many objects of a directory are copied at once.
+const copyParallel = 64
+
+// directory renames a directory: every object below is copied, then all are
+// deleted, 1,000 in a request. The tree changes in one step between; whoever
+// wants to save something below waits. A crash in the middle leaves objects
+// under both names and loses none.
+func (m *move) directory(ctx context.Context) error {
+	f := m.fs
+	if isLongDirectory(m.n.part) {
+		return errLong
+	}
+	if f.tree.isBelow(m.to, m.n) {
+		return syscall.EINVAL
+	}
+	replaced, err := m.replaced(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.saveBelow(ctx); err != nil {
+		return err
+	}
+	oldPin, newPin, err := m.pins(ctx)
+	if err != nil {
+		return err
+	}
+	defer oldPin.release()
+	defer newPin.release()
+	m.oldKey, m.newKey = oldPin.key+m.n.part, newPin.key+m.part+"/"
+	if err := f.tree.beginMove(ctx, m.n); err != nil {
+		return err
+	}
+	defer f.tree.endMove(m.n)
+	if left := m.unsavedBelow(); len(left) > 0 {
+		return syscall.EBUSY // written to between; the program may try again
+	}
+	if replaced != nil {
+		if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
+			return err
+		}
+	}
+	copied, err := m.copyAll(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.deleteAll(ctx, copied); err != nil {
+		return err
+	}
+	if err := f.keepDirectory(ctx, m.from, oldPin.key, m.oldName); err != nil {
+		return err
+	}
+	return m.arriveAll(context.WithoutCancel(ctx), copied, replaced, oldPin.key, newPin.key)
+}
+
+func (m *move) unsavedBelow() []*node {
+	var out []*node
+	for _, n := range m.fs.tree.openBelow(m.n) {
+		if n.file != nil && n.file.unsaved() {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// saveBelow brings what is unsaved under the directory into the bucket.
+func (m *move) saveBelow(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(saveParallel)
+	for _, n := range m.fs.tree.openBelow(m.n) {
+		if fl := m.fs.opened(n); fl != nil {
+			g.Go(func() error {
+				defer fl.drop()
+				return fl.commit(ctx)
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// copyAll copies every object below and returns what each old key became. If
+// it fails it takes back what it has copied.
+func (m *move) copyAll(ctx context.Context) (map[string]s3.Info, error) {
+	var mu sync.Mutex
+	copied := map[string]s3.Info{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(copyParallel)
+	var listed error
+	for o, err := range s3.List(gctx, m.fs.bucket, m.oldKey) {
+		if err != nil {
+			listed = err
+			break
+		}
+		g.Go(func() error {
+			info, err := m.copyOne(gctx, o)
+			if errors.Is(err, s3.ErrNotFound) {
+				return nil // deleted by somebody else meanwhile
+			}
+			if err == nil {
+				mu.Lock()
+				copied[o.Key] = info
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	err := errors.Join(g.Wait(), listed)
+	if err == nil {
+		return copied, nil
+	}
+	undo := make([]s3.Target, 0, len(copied))
+	for _, info := range copied {
+		undo = append(undo, s3.Target{Key: info.Key})
+	}
+	if undoErr := m.fs.bucket.Delete(context.WithoutCancel(ctx), undo...); undoErr != nil {
+		m.fs.log.Warn("copies of a directory whose rename failed remain", "under", m.newKey, "err", undoErr)
+	}
+	return nil, err
+}
+
+func (m *move) copyOne(ctx context.Context, o s3.Object) (s3.Info, error) {
+	dst := m.newKey + o.Key[len(m.oldKey):]
+	if len(dst) > s3.MaxKeyLength {
+		return s3.Info{}, fmt.Errorf("the key %q would be too long: %w", dst, syscall.ENAMETOOLONG)
+	}
+	if o.Size == 0 && strings.HasSuffix(o.Key, "/") {
+		return m.copyMarker(ctx, o.Key, dst)
+	}
+	info, err := m.fs.copy(ctx, o, dst, s3.CopyOptions{StorageClass: o.StorageClass})
+	if errors.Is(err, s3.ErrChanged) {
+		now, headErr := m.fs.bucket.Head(ctx, o.Key)
+		if headErr != nil {
+			return s3.Info{}, headErr
+		}
+		o = now.Object
+		info, err = m.fs.copy(ctx, o, dst, s3.CopyOptions{StorageClass: o.StorageClass})
+	}
+	info.Key, info.Size, info.StorageClass = dst, o.Size, o.StorageClass
+	if info.LastModified.IsZero() {
+		info.LastModified = m.fs.cfg.Now()
+	}
+	return info, err
+}
+
+// copyMarker makes a directory's marker anew: servers that keep objects in a
+// file system refuse to copy one.
+func (m *move) copyMarker(ctx context.Context, key, dst string) (s3.Info, error) {
+	was, err := m.fs.bucket.Head(ctx, key)
+	if err != nil {
+		return s3.Info{}, err
+	}
+	info, err := m.fs.bucket.Put(ctx, dst, bytes.NewReader(nil), s3.PutOptions{Attributes: was.Attributes})
+	info.Key = dst
+	return info, err
+}
+
+// deleteAll removes what was copied. An object that somebody else put there
+// meanwhile is not touched.
+func (m *move) deleteAll(ctx context.Context, copied map[string]s3.Info) error {
+	targets := make([]s3.Target, 0, len(copied))
+	for key := range copied {
+		targets = append(targets, s3.Target{Key: key})
+	}
+	return m.fs.bucket.Delete(ctx, targets...)
+}
+
+// arriveAll gives the directory its new place, and the open files below their
+// new versions.
+func (m *move) arriveAll(ctx context.Context, copied map[string]s3.Info, replaced *node, oldPrefix, newPrefix string) error {
+	f := m.fs
+	var errs []error
+	for _, n := range f.tree.openBelow(m.n) {
+		key, _ := f.tree.key(n)
+		if info, ok := copied[key]; ok {
+			errs = append(errs, f.rebase(ctx, n, info))
+		}
+	}
+	if replaced != nil {
+		f.tree.unlink(replaced)
+	}
+	f.tree.move(m.n, m.to, m.newName, m.part+"/")
+	f.names.DropTree(m.oldKey)
+	f.names.DropTree(m.newKey)
+	f.names.PutAbsent(oldPrefix, m.oldName)
+	e := m.e
+	e.part = m.part + "/"
+	f.names.Put(newPrefix, m.newName, e)
+	return errors.Join(errs...)
+}
+
+// rebase gives an open, clean file the version that a copy made of its own.
+func (f *FS) rebase(ctx context.Context, n *node, info s3.Info) error {
+	fl := f.opened(n)
+	if fl == nil {
+		return nil
+	}
+	defer fl.drop()
+	was := fl.state().base
+	if was.ETag == "" {
+		return nil
+	}
+	info.Attributes = was.Attributes
+	n.moved(was.ETag, info.ETag, n.snapshot(), was.LastModified)
+	return fl.rebase(ctx, info)
+}

@@ -1,0 +1,164 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cgs3fs/cgs3fs/cache"
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// errNoName means that a name is not there, or can't be.
+var errNoName = s3.ErrNotFound
+
+// nearby is how many keys that begin with a name one listing asks for, when it
+// looks for the file, the directory and the link of that name at once. The
+// three nearly always are among the first few.
+const nearby = 50
+
+// stat tells what a name is and how much longer that holds. What is known is
+// answered without a request; otherwise one listing tells as much of the
+// directory as fits a page, so that the next names cost nothing.
+func (f *FS) stat(ctx context.Context, dir *node, name string) (entry, time.Duration, error) {
+	prefix, ok := f.tree.key(dir)
+	if !ok {
+		return entry{}, 0, errNoName
+	}
+	part, form, ok := parseName(name)
+	if !ok {
+		return entry{}, 0, errNoName
+	}
+	e, left, verdict := f.names.Lookup(prefix, name)
+	if verdict == cache.Unknown && f.cfg.TTL > 0 && !f.names.Partial(prefix) {
+		if _, err := f.firstPage(ctx, prefix, dir.lead); err != nil {
+			return entry{}, 0, err
+		}
+		e, left, verdict = f.names.Lookup(prefix, name)
+	}
+	switch verdict {
+	case cache.Absent:
+		return entry{}, left, errNoName
+	case cache.Unknown:
+		var err error
+		if e, err = f.find(ctx, prefix, dir.lead, name, part, form); err != nil {
+			if errors.Is(err, s3.ErrNotFound) {
+				f.names.PutAbsent(prefix, name)
+				return entry{}, f.cfg.NegativeTTL, errNoName
+			}
+			return entry{}, 0, err
+		}
+		f.names.Put(prefix, name, e)
+		left = f.cfg.TTL
+	}
+	if e, err := f.withPosix(ctx, prefix, name, e); err == nil || !errors.Is(err, s3.ErrNotFound) {
+		return e, left, err
+	}
+	f.names.PutAbsent(prefix, name)
+	return entry{}, f.cfg.NegativeTTL, errNoName
+}
+
+// firstPage lists the beginning of a directory, which nearly always is all of it.
+func (f *FS) firstPage(ctx context.Context, prefix, lead string) ([]cache.Named[entry], error) {
+	scan := f.names.Begin(prefix)
+	defer scan.Cancel()
+	p, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Delimiter: "/"})
+	if err != nil {
+		return nil, err
+	}
+	l := newListing(prefix, lead)
+	l.add(p)
+	if p.Next != "" {
+		scan.Partial(l.entries)
+		return l.entries, nil
+	}
+	scan.Done(l.finish())
+	return l.entries, nil
+}
+
+// find asks the bucket about one name.
+func (f *FS) find(ctx context.Context, prefix, lead, name, part string, form form) (entry, error) {
+	in := s3.ListInput{Prefix: prefix + part, Delimiter: "/", Max: nearby}
+	if form == formLong {
+		in.Delimiter, in.Max = "", 1
+	}
+	p, err := f.bucket.ListPage(ctx, in)
+	if err != nil {
+		return entry{}, err
+	}
+	if form == formLong {
+		if len(p.Objects) == 0 {
+			return entry{}, errNoName
+		}
+		return entry{kind: kindDir, part: part}, nil
+	}
+	if p.Next != "" {
+		if p, err = f.threeOf(ctx, prefix+part); err != nil {
+			return entry{}, err
+		}
+	}
+	l := newListing(prefix, lead)
+	l.add(p)
+	for _, n := range l.finish() {
+		if n.Name == name {
+			return n.Entry, nil
+		}
+	}
+	return entry{}, errNoName
+}
+
+// threeOf is the page that a listing would have if nothing but the file, the
+// directory and the link of one name were there.
+func (f *FS) threeOf(ctx context.Context, key string) (s3.Page, error) {
+	var file, link []s3.Object
+	var dir []string
+	g, ctx := errgroup.WithContext(ctx)
+	head := func(key string, into *[]s3.Object) func() error {
+		return func() error {
+			info, err := f.bucket.Head(ctx, key)
+			if errors.Is(err, s3.ErrNotFound) {
+				return nil
+			}
+			*into = append(*into, info.Object)
+			return err
+		}
+	}
+	g.Go(head(key, &file))
+	if !strings.HasSuffix(key, linkSuffix) {
+		g.Go(head(key+linkSuffix, &link))
+	}
+	g.Go(func() error {
+		p, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: key + "/", Max: 1})
+		if err == nil && len(p.Objects) > 0 {
+			dir = append(dir, key+"/")
+		}
+		return err
+	})
+	err := g.Wait()
+	return s3.Page{Objects: append(file, link...), Prefixes: dir}, err
+}
+
+// withPosix adds what the object's metadata says, if the mount is to know.
+func (f *FS) withPosix(ctx context.Context, prefix, name string, e entry) (entry, error) {
+	if !f.cfg.Posix || e.posix != nil || (e.kind == kindDir && !strings.HasSuffix(e.part, "/")) {
+		return e, nil
+	}
+	info, err := f.bucket.Head(ctx, prefix+e.part)
+	switch {
+	case err == nil:
+		p := parsePosix(info.Metadata)
+		e.posix = &p
+		if e.kind != kindDir {
+			e.size, e.etag, e.mtime = info.Size, info.ETag, info.LastModified
+		}
+	case errors.Is(err, s3.ErrNotFound) && e.kind == kindDir:
+		e.posix = &posix{} // no marker object
+	default:
+		return e, err
+	}
+	f.names.Put(prefix, name, e)
+	return e, nil
+}

@@ -1,0 +1,247 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// unsaved is the set of files with bytes that are not in the bucket.
+type unsaved struct {
+	mu    sync.Mutex
+	files map[*file]bool // guarded by mu
+}
+
+func (u *unsaved) add(fl *file) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.files == nil {
+		u.files = map[*file]bool{}
+	}
+	u.files[fl] = true
+}
+
+func (u *unsaved) remove(fl *file) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.files, fl)
+}
+
+func (u *unsaved) list() []*file {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := make([]*file, 0, len(u.files))
+	for fl := range u.files {
+		if fl.unsaved() {
+			out = append(out, fl)
+		}
+	}
+	return out
+}
+
+// saveParallel is how many files are saved at the same time at a sync. Each may
+// use several requests; the bucket's own limits are below.
+const saveParallel = 16
+
+// Sync saves everything that is not in the bucket yet. It tries every file and
+// returns the first error.
+func (f *FS) Sync(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(saveParallel)
+	for _, fl := range f.unsaved.list() {
+		g.Go(func() error {
+			if err := fl.commit(ctx); err != nil {
+				return fmt.Errorf("saving %s: %w", f.tree.path(fl.node), err)
+			}
+			return nil
+		})
+	}
+	return errors.Join(g.Wait(), f.pending.flush(ctx, f))
+}
+
+// rescue keeps what could not be saved where `cgs3fs recover` finds it. The
+// file is clean afterwards, and shows what the bucket has. fl.op must be held
+// exclusively.
+func (fl *file) rescue(cause error) {
+	f, n := fl.fs, fl.node
+	path := f.tree.path(n)
+	d := fl.takeDraft()
+	if d == nil {
+		return
+	}
+	if cause == nil {
+		cause = syscall.EIO
+	}
+	name := fmt.Sprintf("%s-%d", f.cfg.Now().UTC().Format("20060102T150405"), n.id)
+	err := errors.New("there is no recovery directory")
+	if f.cfg.RecoveryDir != "" {
+		err = d.Save(f.cfg.RecoveryDir, name, Rescued{Path: path, Source: f.cfg.FSName, Why: cause.Error(), Options: fl.rescueOptions(n)})
+	}
+	if err != nil {
+		f.log.Error("unsaved data is lost", "path", path, "cause", cause, "err", err)
+		if err := d.Discard(f.life); err != nil {
+			f.log.Warn("discarding unsaved bytes", "path", path, "err", err)
+		}
+	} else {
+		f.rescued.Add(1)
+		f.log.Error("could not be saved; the data is kept: see cgs3fs recover", "path", path, "kept", filepath.Join(f.cfg.RecoveryDir, name), "cause", cause)
+	}
+	fl.mu.Lock()
+	fl.epoch++
+	fl.base, fl.failed = s3.Info{}, nil
+	fl.mu.Unlock()
+	f.forgetVersion(fl)
+}
+
+// tell makes the next open of the file fail with the error, because the close
+// that should have could not.
+func (n *node) tell(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = fmt.Errorf("the last save failed: %w", err)
+}
+
+// Rescued is how many files went to the recovery directory.
+func (f *FS) Rescued() int64 { return f.rescued.Load() }
+
+// forgetVersion makes the next open and stat ask the bucket again.
+func (f *FS) forgetVersion(fl *file) {
+	n := fl.node
+	n.setCached("")
+	if dir, name := f.tree.place(n); dir != nil {
+		if prefix, ok := f.tree.key(dir); ok {
+			f.names.Drop(prefix, name)
+		}
+	}
+	f.invalidate(n, 0)
+}
+
+// Rescued says in a recovery file's sidecar what the file was.
+type Rescued struct {
+	Path    string // below the mount
+	Source  string // the bucket, as the mount shows it
+	Why     string // the error
+	Options RescueOptions
+}
+
+// RescueOptions are what the save would have written with the content.
+type RescueOptions struct {
+	ContentType string
+	Metadata    map[string]string
+	IfMatch     string // the version that was edited; empty for a whole new content
+}
+
+func (fl *file) rescueOptions(n *node) RescueOptions {
+	key, _ := fl.fs.tree.key(n)
+	o := fl.putOptions(key, n.snapshot())
+	return RescueOptions{ContentType: o.ContentType, Metadata: o.Metadata, IfMatch: o.IfMatch}
+}
+
+// pending is the set of nodes whose attributes changed after the file was
+// saved, as rsync and touch do. They wait a moment, because a rename or another
+// save often follows and writes them at no extra request.
+type pending struct {
+	mu    sync.Mutex
+	nodes map[*node]bool // guarded by mu
+	armed bool           // guarded by mu; a flush is on its way
+}
+
+// attributeDelay is how long changed attributes wait for a request to ride on.
+const attributeDelay = time.Second
+
+func (p *pending) add(f *FS, n *node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.nodes == nil {
+		p.nodes = map[*node]bool{}
+	}
+	p.nodes[n] = true
+	if p.armed {
+		return
+	}
+	p.armed = true
+	f.work.Add(1)
+	go func() {
+		defer f.work.Done()
+		select {
+		case <-time.After(attributeDelay):
+		case <-f.life.Done():
+			return // the unmount flushes
+		}
+		p.mu.Lock()
+		p.armed = false
+		p.mu.Unlock()
+		if err := p.flush(f.life, f); err != nil {
+			f.log.Error("writing attributes", "err", err)
+		}
+	}()
+}
+
+func (p *pending) take() []*node {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]*node, 0, len(p.nodes))
+	for n := range p.nodes {
+		out = append(out, n)
+	}
+	p.nodes = nil
+	sort.Slice(out, func(i, j int) bool { return out[i].id < out[j].id })
+	return out
+}
+
+// flush writes the attributes that wait.
+func (p *pending) flush(ctx context.Context, f *FS) error {
+	var g errgroup.Group
+	g.SetLimit(saveParallel)
+	for _, n := range p.take() {
+		g.Go(func() error {
+			err := f.saveAttributes(ctx, n)
+			if err != nil {
+				err = fmt.Errorf("attributes of %s: %w", f.tree.path(n), err)
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// failures are the last errors that programs saw, for Status.
+type failures struct {
+	mu   sync.Mutex
+	last []Failure // guarded by mu; the newest at the end
+}
+
+// Failure is an error that a program saw.
+type Failure struct {
+	Time  time.Time
+	Op    string // the system call
+	Path  string // below the mount
+	Errno string
+	Cause string
+}
+
+const keptFailures = 20
+
+func (f *failures) add(op, path string, errno syscall.Errno, cause error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last = append(f.last, Failure{time.Now(), op, path, errno.Error(), cause.Error()})
+	if len(f.last) > keptFailures {
+		f.last = f.last[1:]
+	}
+}
+
+func (f *failures) list() []Failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Failure(nil), f.last...)
+}

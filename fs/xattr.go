@@ -1,0 +1,215 @@
+package fs
+
+import (
+	"context"
+	"sort"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// Extended attributes. user.NAME is the object's user metadata NAME. Those
+// under user.s3. show what S3 keeps besides, and on the mount's root
+// user.cgs3fs. is how the commands talk to the mount (control.go).
+const (
+	xattrS3      = "user.s3."
+	xattrControl = "user.cgs3fs."
+)
+
+func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string, dest []byte) (uint32, fuse.Status) {
+	n := f.tree.get(header.NodeId)
+	if n == nil {
+		return 0, fuse.Status(syscall.ESTALE)
+	}
+	if !strings.HasPrefix(attr, xattrUser) {
+		return 0, fuse.ENODATA // the kernel asks for security.capability at every write
+	}
+	if name, ok := strings.CutPrefix(attr, xattrControl); ok && n.id == rootIno {
+		value, err := f.control(name)
+		if err != nil {
+			return 0, f.status("getxattr", attr, err)
+		}
+		return fill(dest, value)
+	}
+	all, err := f.xattrs(request(cancel), n)
+	if err != nil {
+		return 0, f.status("getxattr", f.tree.path(n), err)
+	}
+	value, ok := all[attr]
+	if !ok {
+		return 0, fuse.ENODATA
+	}
+	return fill(dest, value)
+}
+
+func (f *FS) ListXAttr(cancel <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	n := f.tree.get(header.NodeId)
+	if n == nil {
+		return 0, fuse.Status(syscall.ESTALE)
+	}
+	all, err := f.xattrs(request(cancel), n)
+	if err != nil {
+		return 0, f.status("listxattr", f.tree.path(n), err)
+	}
+	var names []string
+	for name := range all {
+		if !strings.HasPrefix(name, xattrS3) { // or cp -a would try to set them
+			names = append(names, name+"\x00")
+		}
+	}
+	sort.Strings(names)
+	return fill(dest, []byte(strings.Join(names, "")))
+}
+
+// fill answers as getxattr(2) does: with the size alone if there is no room.
+func fill(dest, value []byte) (uint32, fuse.Status) {
+	if len(dest) < len(value) {
+		return uint32(len(value)), fuse.ERANGE
+	}
+	return uint32(copy(dest, value)), fuse.OK
+}
+
+// xattrs are all of a node's extended attributes. Only of files and links:
+// the marker of a directory holds nothing worth a request.
+func (f *FS) xattrs(ctx context.Context, n *node) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	own := n.snapshot()
+	if n.kind != kindDir {
+		if err := f.storedXattrs(ctx, n, out); err != nil {
+			return nil, err
+		}
+	}
+	for name := range own.gone {
+		delete(out, xattrUser+name)
+	}
+	for name, text := range own.xattr {
+		out[xattrUser+name] = unescapeXattr(text)
+	}
+	return out, nil
+}
+
+// storedXattrs reads what the object's version has.
+func (f *FS) storedXattrs(ctx context.Context, n *node, out map[string][]byte) error {
+	var meta map[string]string
+	var etag, class, contentType, version string
+	if fl := f.opened(n); fl != nil {
+		defer fl.drop()
+		if s := fl.state(); s.draft != nil && s.base.ETag == "" {
+			return nil // not in the bucket yet
+		} else if s.base.Metadata != nil {
+			meta, etag, class, contentType, version = s.base.Metadata, s.base.ETag, s.base.StorageClass, s.base.ContentType, s.base.VersionID
+		}
+	}
+	if meta == nil {
+		key, ok := f.tree.key(n)
+		if !ok {
+			return syscall.ENODATA
+		}
+		info, err := f.bucket.Head(ctx, key)
+		if err != nil {
+			return err
+		}
+		meta, etag, class, contentType, version = info.Metadata, info.ETag, info.StorageClass, info.ContentType, info.VersionID
+	}
+	for k, v := range meta {
+		if _, ok := metaKey(xattrUser + k); ok && !isPosixKey(k) {
+			out[xattrUser+k] = unescapeXattr(v)
+		}
+	}
+	for k, v := range map[string]string{"etag": etag, "storage-class": class, "content-type": contentType, "version-id": version} {
+		if v != "" {
+			out[xattrS3+k] = []byte(v)
+		}
+	}
+	return nil
+}
+
+func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, data []byte) fuse.Status {
+	n := f.tree.get(in.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	if name, ok := strings.CutPrefix(attr, xattrControl); ok && n.id == rootIno {
+		return f.status("setxattr", attr, f.command(request(cancel), name))
+	}
+	return f.status("setxattr", f.tree.path(n), f.setXattr(request(cancel), n, in.Flags, attr, data))
+}
+
+func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, data []byte) error {
+	name, ok := metaKey(attr)
+	if !ok || isPosixKey(name) || strings.HasPrefix(attr, xattrS3) || n.kind != kindFile {
+		return syscall.EOPNOTSUPP
+	}
+	if f.cfg.ReadOnly {
+		return syscall.EROFS
+	}
+	all, err := f.xattrs(ctx, n)
+	if err != nil {
+		return err
+	}
+	const create, replace = 1, 2
+	_, there := all[attr]
+	switch {
+	case flags&create != 0 && there:
+		return syscall.EEXIST
+	case flags&replace != 0 && !there:
+		return syscall.ENODATA
+	}
+	text := escapeXattr(data)
+	size := len(name) + len(text)
+	for k, v := range all {
+		if k != attr && !strings.HasPrefix(k, xattrS3) {
+			size += len(k) - len(xattrUser) + len(escapeXattr(v))
+		}
+	}
+	if size > maxMetadata-posixRoom {
+		return syscall.ENOSPC // S3 keeps 2 KiB of metadata with an object
+	}
+	n.change(func(o *owned) {
+		if o.xattr == nil {
+			o.xattr = map[string]string{}
+		}
+		o.xattr[name] = text
+		delete(o.gone, name)
+	})
+	f.pending.add(f, n)
+	return nil
+}
+
+// posixRoom is kept free for mode, owner and mtime.
+const posixRoom = 128
+
+func (f *FS) RemoveXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string) fuse.Status {
+	n := f.tree.get(header.NodeId)
+	if n == nil {
+		return fuse.Status(syscall.ESTALE)
+	}
+	return f.status("removexattr", f.tree.path(n), f.removeXattr(request(cancel), n, attr))
+}
+
+func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
+	name, ok := metaKey(attr)
+	if !ok || n.kind != kindFile {
+		return syscall.ENODATA
+	}
+	if f.cfg.ReadOnly {
+		return syscall.EROFS
+	}
+	all, err := f.xattrs(ctx, n)
+	if err != nil {
+		return err
+	}
+	if _, there := all[attr]; !there {
+		return syscall.ENODATA
+	}
+	n.change(func(o *owned) {
+		if o.gone == nil {
+			o.gone = map[string]bool{}
+		}
+		o.gone[name] = true
+		delete(o.xattr, name)
+	})
+	f.pending.add(f, n)
+	return nil
+}
