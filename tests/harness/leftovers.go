@@ -19,8 +19,8 @@ func (m *Mount) cleanup(t testing.TB) {
 	t.Helper()
 	if m.PID() != 0 {
 		m.shutdown(t)
-	} else if Mounted(m.Dir) && !m.options.Unsaved {
-		t.Errorf("%s is still mounted", m.Dir)
+	} else if Mounted(m.Dir) {
+		m.shutdownBackground(t)
 	}
 	m.detach(t)
 	if !m.options.Unsaved {
@@ -65,6 +65,20 @@ func (m *Mount) shutdown(t testing.TB) {
 		<-m.exited
 	}
 	m.cmd = nil
+}
+
+// shutdownBackground unmounts what a test mounted without the harness and did
+// not unmount, most likely because it failed before.
+func (m *Mount) shutdownBackground(t testing.TB) {
+	t.Helper()
+	if !t.Failed() && !m.options.Unsaved {
+		t.Errorf("%s is still mounted", m.Dir)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if r := m.Run(ctx, "umount", "--force", "--timeout", "5s", m.Dir); r.Status != 0 {
+		t.Logf("cgs3fs umount: exit status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
+	}
 }
 
 // checkUploads fails the test if the bucket has an unfinished multipart upload.

@@ -146,7 +146,7 @@ func (m *Mount) start() error {
 
 func (m *Mount) awaitMount(exited <-chan struct{}) error {
 	deadline := time.After(patience)
-	for !Mounted(m.Dir) {
+	for !answers(m.Dir) {
 		select {
 		case <-exited:
 			return fmt.Errorf("cgs3fs ended: %s\n%s", m.cmd.ProcessState, m.tail())
@@ -315,6 +315,15 @@ func Mounted(dir string) bool {
 		return false
 	}
 	return bytes.Contains(table, []byte(" "+dir+" "))
+}
+
+// answers reports whether dir is a mountpoint behind which a process lives.
+func answers(dir string) bool {
+	if !Mounted(dir) {
+		return false
+	}
+	_, err := os.Stat(dir)
+	return !errors.Is(err, syscall.ENOTCONN)
 }
 
 // PeakRSS is the largest amount of memory, in bytes, that the process has had

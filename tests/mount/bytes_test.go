@@ -42,9 +42,10 @@ func TestObjectsAreReadByteForByte(t *testing.T) {
 	m := s.Mount(t, client.Bucket)
 	for _, n := range sizes {
 		name := fmt.Sprintf("dir/file %d", n)
-		data := harness.Noise(uint64(n), n)
-		client.Put(t, name, data)
-		wantContent(t, m.Path(name), data)
+		client.Put(t, name, harness.Noise(uint64(n), n))
+	}
+	for _, n := range sizes {
+		wantContent(t, m.Path("dir", fmt.Sprintf("file %d", n)), harness.Noise(uint64(n), n))
 	}
 }
 

@@ -18,15 +18,15 @@ import (
 
 // strangeKeys are keys that no path can say, or only one of two. A server that
 // keeps objects as files can't hold them, so these tests have one that keeps
-// them in memory.
+// them in memory. It lists keys wrongly that begin or end with a slash, or are
+// not UTF-8; the tests of package fs have those.
 var strangeKeys = []string{
 	"plain", "dir/file",
 	"both", "both/below", "both/below/deeper",
-	"double//slash", "double/slash", "//", "/leading", "leading",
+	"double//slash", "double/slash", "triple///slash",
 	"dot/./file", "dot/../file", "dot/file", ".", "..", "../outside", "./here",
 	strings.Repeat("n", 256), strings.Repeat("n", 1000), "dir/" + strings.Repeat("m", 300) + "/file",
-	"not utf8 \xff\xfe", "nul-less \x01 control", "new\nline", "%2F", "%", "colon:", "back\\slash",
-	"trailing/", "trailing/x", "slash/only//",
+	"new\nline", "tab\t", "%2F", "%", "colon:", "back\\slash",
 	"UPPER", "upper", "é", "e\u0301",
 }
 
@@ -79,7 +79,7 @@ func TestStrangeKeysAreChangedOneByOne(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m, backend := mountFake(t, s, client.Bucket)
-	keys := []string{"both", "both/below", "a//b", "a/b", "not utf8 \xff", "x/../y", strings.Repeat("l", 300)}
+	keys := []string{"both", "both/below", "a//b", "a/b", "x/../y", strings.Repeat("l", 300)}
 	for _, key := range keys {
 		if _, err := backend.PutObject(client.Bucket, key, nil, strings.NewReader(key), int64(len(key)), nil); err != nil {
 			t.Fatalf("%q: %v", key, err)

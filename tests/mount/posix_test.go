@@ -16,8 +16,10 @@ import (
 // refused lists the tests of go-fuse's suite that do not hold here, each with
 // the reason, which SEMANTICS.md gives to users as well.
 var refused = map[string]string{
-	"Link":             "S3 has no hard links: link is refused with EPERM",
-	"LinkUnlinkRename": "needs hard links",
+	"Link":                "S3 has no hard links: link is refused with EPERM",
+	"LinkUnlinkRename":    "needs hard links",
+	"FallocateKeepSize":   "S3 reserves no space: fallocate beyond the end without changing the size is EOPNOTSUPP",
+	"FcntlFlockLocksFile": "expects two POSIX locks of one process to conflict, which they do on no local file system",
 }
 
 func TestPosix(t *testing.T) {
