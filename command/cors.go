@@ -26,7 +26,6 @@ type corsSession struct {
 	client    *http.Client
 	sign      func(*http.Request) error
 
-	in       io.Reader
 	out, err io.Writer
 	ask      func(question string) (bool, error) // nil where nobody can be asked
 	now      func() time.Time
@@ -55,14 +54,9 @@ type corsOpener func(*cli.Context) (*corsSession, error)
 // corsCommandWith is the cors command over any opener. source are the flags
 // that name the bucket.
 func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
-	with := func(run func(*cli.Context, *corsSession) error) cli.ActionFunc {
-		return func(c *cli.Context) error {
-			s, err := open(c)
-			if err != nil {
-				return err
-			}
-			return run(c, s)
-		}
+	// What a command's arguments say is checked before the bucket is looked for.
+	with := func(run func(*cli.Context, corsOpener) error) cli.ActionFunc {
+		return func(c *cli.Context) error { return run(c, open) }
 	}
 	flags := func(more ...cli.Flag) []cli.Flag { return append(more, source...) }
 	return plainErrors(&cli.Command{

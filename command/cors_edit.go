@@ -15,7 +15,7 @@ import (
 	"github.com/cgs3fs/cgs3fs/cors"
 )
 
-func corsApply(c *cli.Context, s *corsSession) error {
+func corsApply(c *cli.Context, open corsOpener) error {
 	if c.NArg() != 1 {
 		return usagef("cors apply takes one file, or - for the standard input").try("cgs3fs cors apply cors.json")
 	}
@@ -23,7 +23,7 @@ func corsApply(c *cli.Context, s *corsSession) error {
 	if name == "-" && c.String("credentials") == "-" {
 		return usagef("the rules and the credentials can't both come from the standard input")
 	}
-	doc, err := readDocument(name, s.in)
+	doc, err := readDocument(name, c.App.Reader)
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,10 @@ func corsApply(c *cli.Context, s *corsSession) error {
 	}
 	if len(rules) == 0 {
 		return usagef("%s has no rules", name).try("to remove all rules: cgs3fs cors clear")
+	}
+	s, err := open(c)
+	if err != nil {
+		return err
 	}
 	return s.change(c.Context, "apply", func([]cors.Rule) ([]cors.Rule, error) { return rules, nil }, consentOf(c))
 }
@@ -67,8 +71,12 @@ func allowFlags() []cli.Flag {
 	}
 }
 
-func corsAllow(c *cli.Context, s *corsSession) error {
+func corsAllow(c *cli.Context, open corsOpener) error {
 	grant, err := grantOf(c)
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
 	if err != nil {
 		return err
 	}
@@ -137,8 +145,12 @@ func corsMaxAge(s string) (*int32, error) {
 	return nil, usagef("--max-age %q is no duration that CORS rules can have", s).try("such as 3600, 60s, 90m or 24h")
 }
 
-func corsDeny(c *cli.Context, s *corsSession) error {
+func corsDeny(c *cli.Context, open corsOpener) error {
 	origins, err := someOrigins(c)
+	if err != nil {
+		return err
+	}
+	s, err := open(c)
 	if err != nil {
 		return err
 	}
@@ -185,15 +197,23 @@ func shownList(values []string) string {
 	return strings.Join(out, ", ")
 }
 
-func corsClear(c *cli.Context, s *corsSession) error {
+func corsClear(c *cli.Context, open corsOpener) error {
 	if err := noArguments(c); err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
 		return err
 	}
 	return s.change(c.Context, "clear", func([]cors.Rule) ([]cors.Rule, error) { return nil, nil }, consentOf(c))
 }
 
-func corsUndo(c *cli.Context, s *corsSession) error {
+func corsUndo(c *cli.Context, open corsOpener) error {
 	if err := noArguments(c); err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
 		return err
 	}
 	last, ok, err := s.history.last()

@@ -51,11 +51,11 @@ func openCORS(c *cli.Context) (*corsSession, error) {
 		history:   newCORSHistory(state, o.binding.Bucket, serverName(o.binding)),
 		objectURL: func(key string) *url.URL { return objectURL(base, key) },
 		client:    client, sign: signer(o.binding.Credentials, o.client.Region()),
-		in: c.App.Reader, out: c.App.Writer, err: c.App.ErrWriter,
+		out: c.App.Writer, err: c.App.ErrWriter,
 		now: time.Now, sleep: sleep,
 	}
 	if isTerminal(os.Stdin) && isTerminal(os.Stderr) {
-		s.ask = func(question string) (bool, error) { return ask(s.in, s.err, question) }
+		s.ask = func(question string) (bool, error) { return ask(c.App.Reader, s.err, question) }
 	}
 	return s, nil
 }

@@ -99,7 +99,7 @@ func testFlags() []cli.Flag {
 	}
 }
 
-func corsTest(c *cli.Context, s *corsSession) error {
+func corsTest(c *cli.Context, open corsOpener) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
@@ -108,6 +108,10 @@ func corsTest(c *cli.Context, s *corsSession) error {
 		Headers: cors.AskedFor(commaList(c.StringSlice("header"))),
 	}
 	if err := checkTestOrigin(q.Origin); err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
 		return err
 	}
 	rules, err := s.rules.GetCORS(c.Context)

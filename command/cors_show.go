@@ -11,8 +11,12 @@ import (
 	"github.com/cgs3fs/cgs3fs/cors"
 )
 
-func corsShow(c *cli.Context, s *corsSession) error {
+func corsShow(c *cli.Context, open corsOpener) error {
 	if err := noArguments(c); err != nil {
+		return err
+	}
+	s, err := open(c)
+	if err != nil {
 		return err
 	}
 	rules, err := s.rules.GetCORS(c.Context)

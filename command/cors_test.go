@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,7 +31,10 @@ type corsDesk struct {
 	out     bytes.Buffer
 	err     bytes.Buffer
 	clock   time.Time
-	answer  string // to questions; empty if there is nobody to ask
+	stdin   io.Reader
+
+	noBucket error  // what opening fails with
+	answer   string // to questions; empty if there is nobody to ask
 }
 
 // steadyCORS is a bucket's rules, with a hook before each read.
@@ -83,8 +87,8 @@ func (d *corsDesk) run(args ...string) int {
 		d.session.ask = func(q string) (bool, error) { return ask(strings.NewReader(d.answer), &d.err, q) }
 	}
 	app := &cli.App{
-		Commands: []*cli.Command{corsCommandWith(func(*cli.Context) (*corsSession, error) { return d.session, nil }, nil)},
-		Writer:   &d.out, ErrWriter: &d.err, ExitErrHandler: func(*cli.Context, error) {},
+		Commands: []*cli.Command{corsCommandWith(func(*cli.Context) (*corsSession, error) { return d.session, d.noBucket }, nil)},
+		Reader:   d.stdin, Writer: &d.out, ErrWriter: &d.err, ExitErrHandler: func(*cli.Context, error) {},
 	}
 	err := app.RunContext(d.t.Context(), flagsFirst(app, append([]string{"cgs3fs", "cors"}, args...)))
 	if err == nil {
@@ -188,7 +192,7 @@ func TestCORSApplyTakesJSONAndYAMLAndShowPrintsWhatAWSPrints(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s", file, diff)
 		}
 	}
-	d.session.in = strings.NewReader(`[{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://stdin.gov"]}]`)
+	d.stdin = strings.NewReader(`[{"AllowedMethods": ["GET"], "AllowedOrigins": ["https://stdin.gov"]}]`)
 	d.want(exitOK, "apply", "-", "--yes")
 	d.wantRules(siteRule([]string{"GET"}, "https://stdin.gov"))
 }
@@ -259,33 +263,37 @@ func TestCORSBadInputIsOneClearLine(t *testing.T) {
 		args   []string
 		status int
 		want   string
+		late   bool // only seen with the bucket's rules at hand
 	}{
-		{[]string{"allow"}, exitUsage, "which site to allow?\n  cgs3fs cors allow https://app.example.gov"},
-		{[]string{"allow", "app.example.gov"}, exitUsage, "origin \"app.example.gov\" has no scheme, so no browser's origin ever matches it\n  cgs3fs cors allow https://app.example.gov"},
-		{[]string{"allow", site + "/"}, exitUsage, "ends in a slash"},
-		{[]string{"allow", site, "--method", "OPTIONS"}, exitUsage, `AllowedMethods "OPTIONS" must be left out`},
-		{[]string{"allow", site, "--header", "a b"}, exitUsage, `AllowedHeaders "a b" is no header name`},
-		{[]string{"allow", site, "--max-age", "soon"}, exitUsage, "--max-age \"soon\" is no duration"},
-		{[]string{"allow", site, "--max-age", "-1s"}, exitUsage, "is no duration"},
-		{[]string{"deny"}, exitUsage, "which site to deny?"},
-		{[]string{"deny", site}, exitNotFound, "no rule names https://app.example.gov"},
-		{[]string{"apply"}, exitUsage, "takes one file"},
-		{[]string{"apply", "/nonexistent"}, exitNotFound, "no such file"},
-		{[]string{"apply", t.TempDir()}, exitFailed, "is a directory"},
-		{[]string{"apply", file("{")}, exitUsage, "line 1: unexpected end of JSON input"},
-		{[]string{"apply", file("[]")}, exitUsage, "has no rules"},
-		{[]string{"apply", file(handbook)}, exitUsage, "handbook's placeholder"},
-		{[]string{"apply", file(handbook)}, exitUsage, `"AllowedOrigins": ["https://your-app.app.cloud.gov"]`},
-		{[]string{"clear", "now"}, exitUsage, "now"},
-		{[]string{"clear", "help"}, exitUsage, "help"},
-		{[]string{"shwo"}, exitUsage, "there is no command \"cors shwo\"\n  cgs3fs cors --help lists them"},
-		{[]string{"allow", site, "--metod", "PUT"}, exitUsage, "-metod"},
-		{[]string{"undo"}, exitNotFound, "no change of the CORS rules of cg-1 is kept here"},
-		{[]string{"test"}, exitUsage, "which site's pages?"},
-		{[]string{"test", "--origin", "app.example.gov"}, exitUsage, "has no scheme"},
-		{[]string{"test", "--origin", "https://*.gov"}, exitUsage, "is a pattern"},
+		{[]string{"allow"}, exitUsage, "which site to allow?\n  cgs3fs cors allow https://app.example.gov", false},
+		{[]string{"allow", "app.example.gov"}, exitUsage, "origin \"app.example.gov\" has no scheme, so no browser's origin ever matches it\n  cgs3fs cors allow https://app.example.gov", false},
+		{[]string{"allow", site + "/"}, exitUsage, "ends in a slash", false},
+		{[]string{"allow", site, "--method", "OPTIONS"}, exitUsage, `AllowedMethods "OPTIONS" must be left out`, true},
+		{[]string{"allow", site, "--header", "a b"}, exitUsage, `AllowedHeaders "a b" is no header name`, true},
+		{[]string{"allow", site, "--max-age", "soon"}, exitUsage, "--max-age \"soon\" is no duration", false},
+		{[]string{"allow", site, "--max-age", "-1s"}, exitUsage, "is no duration", false},
+		{[]string{"deny"}, exitUsage, "which site to deny?", false},
+		{[]string{"deny", site}, exitNotFound, "no rule names https://app.example.gov", false},
+		{[]string{"apply"}, exitUsage, "takes one file", false},
+		{[]string{"apply", "/nonexistent"}, exitNotFound, "no such file", false},
+		{[]string{"apply", t.TempDir()}, exitFailed, "is a directory", false},
+		{[]string{"apply", file("{")}, exitUsage, "line 1: unexpected end of JSON input", false},
+		{[]string{"apply", file("[]")}, exitUsage, "has no rules", false},
+		{[]string{"apply", file(handbook)}, exitUsage, "handbook's placeholder", true},
+		{[]string{"apply", file(handbook)}, exitUsage, `"AllowedOrigins": ["https://your-app.app.cloud.gov"]`, true},
+		{[]string{"clear", "now"}, exitUsage, "now", false},
+		{[]string{"clear", "help"}, exitUsage, "help", false},
+		{[]string{"shwo"}, exitUsage, "there is no command \"cors shwo\"\n  cgs3fs cors --help lists them", false},
+		{[]string{"allow", site, "--metod", "PUT"}, exitUsage, "-metod", false},
+		{[]string{"undo"}, exitNotFound, "no change of the CORS rules of cg-1 is kept here", false},
+		{[]string{"test"}, exitUsage, "which site's pages?", false},
+		{[]string{"test", "--origin", "app.example.gov"}, exitUsage, "has no scheme", false},
+		{[]string{"test", "--origin", "https://*.gov"}, exitUsage, "is a pattern", false},
 	} {
 		d := newCORSDesk(t)
+		if c.status == exitUsage && !c.late {
+			d.noBucket = errors.New("no bucket was needed to see that")
+		}
 		d.want(c.status, c.args...)
 		d.wantText(&d.err, c.want)
 		if n := strings.Count(strings.TrimSpace(d.err.String()), "\n"); n > 1 {
