@@ -73,8 +73,13 @@ func (f *FS) status(op, what string, err error) fuse.Status {
 	return fuse.Status(errno)
 }
 
+// fail logs an error that a program saw, and keeps it for Status. The same one
+// over and over, as of a program that tries again and again, is logged now and
+// then.
 func (f *FS) fail(op, what string, errno syscall.Errno, err error) {
+	if !f.failures.add(op, what, errno, err, f.cfg.Now()) {
+		return
+	}
 	f.log.LogAttrs(context.Background(), slog.LevelError, op+" failed",
 		slog.String("path", what), slog.String("errno", errno.Error()), slog.Any("err", err))
-	f.failures.add(op, what, errno, err)
 }

@@ -46,6 +46,9 @@ func (h *handle) readAt(ctx context.Context, buf []byte, off int64) (fuse.ReadRe
 		r := h.current()
 		v, err := r.View(ctx, off, len(buf))
 		if err == nil || errors.Is(err, io.EOF) {
+			if len(v.Bytes()) == 0 {
+				return fuse.ReadResultData(nil), nil
+			}
 			return &viewResult{v}, nil
 		}
 		if h.current() == r {
@@ -55,9 +58,12 @@ func (h *handle) readAt(ctx context.Context, buf []byte, off int64) (fuse.ReadRe
 	}
 }
 
-// viewResult is a read's answer that lies in a transfer buffer.
+// viewResult is a read's answer that lies in a transfer buffer. Slices is what
+// makes go-fuse write it from there: it takes the Bytes of other results, and
+// calls Done, before it writes them.
 type viewResult struct{ v transfer.View }
 
+func (r *viewResult) Slices() ([][]byte, fuse.Status)    { return [][]byte{r.v.Bytes()}, fuse.OK }
 func (r *viewResult) Bytes([]byte) ([]byte, fuse.Status) { return r.v.Bytes(), fuse.OK }
 func (r *viewResult) Size() int                          { return len(r.v.Bytes()) }
 func (r *viewResult) Done()                              { r.v.Release() }

@@ -227,17 +227,29 @@ type Failure struct {
 	Path  string // below the mount
 	Errno string
 	Cause string
+	Times int // so often within a few seconds
 }
 
-const keptFailures = 20
+const (
+	keptFailures = 20
+	sameFailure  = 10 * time.Second // a failure like the last one is not news for so long
+)
 
-func (f *failures) add(op, path string, errno syscall.Errno, cause error) {
+// add keeps a failure and reports whether it is news.
+func (f *failures) add(op, path string, errno syscall.Errno, cause error, now time.Time) (news bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.last = append(f.last, Failure{time.Now(), op, path, errno.Error(), cause.Error()})
+	for i := range f.last {
+		if l := &f.last[i]; l.Op == op && l.Path == path && l.Errno == errno.Error() && now.Sub(l.Time) < sameFailure {
+			l.Times++
+			return false
+		}
+	}
+	f.last = append(f.last, Failure{Time: now, Op: op, Path: path, Errno: errno.Error(), Cause: cause.Error(), Times: 1})
 	if len(f.last) > keptFailures {
 		f.last = f.last[1:]
 	}
+	return true
 }
 
 func (f *failures) list() []Failure {
