@@ -154,6 +154,9 @@ func classify(ctx context.Context, op, key string, err error) *Error {
 
 // kindOf decides by the code, then the status, then what happened on the way.
 func kindOf(e *Error, err error) error {
+	if e.Code == "" && e.Status >= 300 && isA[*transportError](err) {
+		return ErrUnavailable // the answer broke off before it said which of many reasons it is
+	}
 	if kind, ok := kinds[e.Code]; ok {
 		return kind
 	}
