@@ -28,8 +28,18 @@ func Run(args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
 	app := newApp()
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	if completing(args) {
+		app.UseShortOptionHandling = false // with it the library stumbles over half a flag
+	} else {
+		args = flagsFirst(app, args)
+	}
+	err := app.RunContext(ctx, args)
 	return report(os.Stderr, ctx, err)
+}
+
+// completing tells whether it is a shell that asks, for what may come next.
+func completing(args []string) bool {
+	return args[len(args)-1] == "--generate-bash-completion"
 }
 
 // interrupted is why the context of a command ended: a signal.
@@ -108,7 +118,11 @@ func commands() []*cli.Command {
 		syncCommand(),
 		statusCommand(),
 		recoverCommand(),
+		envCommand(),
+		servicesCommand(),
+		rotateCommand(),
 		corsCommand(),
+		doctorCommand(),
 		versionCommand(),
 		completionCommand(),
 		manCommand(),

@@ -30,6 +30,7 @@ func mountCommand() *cli.Command {
 			"Cloud Foundry space has. The command returns when the directory can be used.",
 		Flags:        mountFlags(),
 		OnUsageError: usageError,
+		BashComplete: completeServices,
 		Action:       mountAction,
 	}
 }
@@ -157,7 +158,7 @@ func (p *mountPlan) run(c *cli.Context) error {
 	if err := p.chooseLog(c, sink); err != nil {
 		return err
 	}
-	b, err := openBucket(c, p.source, slog.New(slog.DiscardHandler))
+	b, err := openBucket(c, p.source, findingLog(c, log))
 	if err != nil {
 		return err
 	}
@@ -184,6 +185,15 @@ func (p *mountPlan) run(c *cli.Context) error {
 	log.Info("mounted", "bucket", b.binding.Bucket, "source", b.binding.Source, "at", m.dir, "version", version())
 	go e.cleanUploads(c.Context)
 	return p.serve(c, e, mounted, m, log)
+}
+
+// findingLog is the log of finding the bucket, and later of its key. In the
+// background the log is a file, so the user is told of warnings as well.
+func findingLog(c *cli.Context, log *slog.Logger) *slog.Logger {
+	if !isDaemon() {
+		return log
+	}
+	return slog.New(slog.NewMultiHandler(notices(c).Handler(), log.Handler()))
 }
 
 // welcome says which bucket is mounted, where it was found, and how it ends.
@@ -245,6 +255,7 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 	cfg.Report = func() any { return p.report(b, e) }
 	if refresh := refresher(b.binding); refresh != nil {
 		cfg.Reload = func() error { return refresh(context.Background()) }
+		p.fs.Reload = cfg.Reload // for SIGHUP
 	}
 	if e.fs, err = fs.New(e.journal, e.xfer, cfg); err != nil {
 		return nil, errors.Join(err, e.closeAll())

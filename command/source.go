@@ -119,7 +119,12 @@ func connect(c *cli.Context, b creds.Binding, log *slog.Logger) (*opened, error)
 		return nil, usagef("%w", err)
 	}
 	o := &opened{binding: b, client: client, counts: newRequestCounts()}
-	if err := client.Check(c.Context); err != nil {
+	check := client.Check
+	if b.Fresh {
+		notef(c, "made the service key %s; waiting until S3 knows it", b.Key)
+		check = func(ctx context.Context) error { return awaitKey(ctx, client.Check, sleep) }
+	}
+	if err := check(c.Context); err != nil {
 		return nil, checkError(b, err)
 	}
 	o.bucket = s3.Retry(s3.Limit(s3.Observe(client, o.counts.add), s3.Limits{Control: controlRequests, Data: dataRequests}), s3.RetryConfig{
