@@ -50,7 +50,7 @@ func (c *creation) copyAll(ctx context.Context, left []span, plans map[int]segme
 func (c *creation) lister() *lister {
 	return &lister{
 		bucket: c.s.source, prefix: c.o.From, size: c.s.cfg.SegmentEntries, workers: c.s.cfg.Listers,
-		take: func(o s3.Object) bool { return !c.ownObject(o.Key) && c.filter.Match(o.Key) },
+		take: func(o s3.Object) bool { return !hasAnyPrefix(o.Key, c.own) && c.filter.Match(o.Key) },
 	}
 }
 

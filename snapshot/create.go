@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +114,9 @@ func (s *Store) Create(ctx context.Context, o CreateOptions) (*Created, error) {
 		c.lease.abandon(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("making %s: %w", c.id, err)
 	}
+	if m == nil {
+		return nil, nil
+	}
 	if err := errors.Join(s.tidy(ctx, m), c.lease.release(ctx)); err != nil {
 		s.cfg.Log.Warn("plans or claim left behind; prune removes them", "snapshot", c.id, "err", err)
 	}
@@ -132,12 +134,25 @@ func (c *creation) make(ctx context.Context) (*Manifest, error) {
 	if err := c.gather(ctx); err != nil {
 		return nil, err
 	}
+	if c.o.narrow != nil && c.empty() {
+		return nil, c.s.control.removeAll(ctx, c.s.at.dir(c.id))
+	}
 	c.progress.Phase.Store(PhaseChecking)
 	if err := c.settle(ctx); err != nil {
 		return nil, err
 	}
 	c.progress.Phase.Store(PhaseCommitting)
 	return c.commit(ctx)
+}
+
+// empty says whether there is nothing in any segment.
+func (c *creation) empty() bool {
+	for _, ref := range c.sorted() {
+		if ref.Objects > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // gather writes the segments, and makes the copies that they tell of.
@@ -299,11 +314,15 @@ func (s *Store) ownPrefixes(ctx context.Context, ids []ID) ([]string, error) {
 			return nil, err
 		}
 	}
+	return s.prefixesOf(ids), nil
+}
+
+func (s *Store) prefixesOf(ids []ID) []string {
 	prefixes := []string{s.at.control()}
 	for _, id := range ids {
 		prefixes = append(prefixes, s.at.objects(id))
 	}
-	return prefixes, nil
+	return prefixes
 }
 
 // claim takes the lease of the chosen ID.
@@ -334,16 +353,6 @@ func (s *Store) checkUnlocked(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", ErrLocked, holder)
 	}
 	return err
-}
-
-// ownObject says whether a key belongs to a snapshot.
-func (c *creation) ownObject(key string) bool {
-	for _, prefix := range c.own {
-		if strings.HasPrefix(key, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // ownSpans are the parts of the key space that need no listing.

@@ -263,15 +263,28 @@ func (s *Store) clearEntries(ctx context.Context, l *lease, id ID, seg *segment,
 	return s.deleteTargets(ctx, targets, r)
 }
 
-// deleteTargets deletes objects in the state that is known; others are left.
+// deleteTargets deletes copies in the state that is known; others are left.
 func (s *Store) deleteTargets(ctx context.Context, targets []s3.Target, r *Removal) error {
+	var left []string
+	err := s.deleteFrom(ctx, s.dest, targets, &left)
+	r.Objects -= int64(len(left))
+	r.Foreign += int64(len(left))
+	if len(left) > 0 {
+		r.Example = left[0]
+	}
+	return err
+}
+
+// deleteFrom deletes objects in the state that is known, and adds the keys of
+// those that are not in it any more to left.
+func (s *Store) deleteFrom(ctx context.Context, bucket s3.Bucket, targets []s3.Target, left *[]string) error {
 	for batch := range slices.Chunk(targets, s3.MaxDelete) {
-		err := s.gate.do(ctx, func() error { return s.dest.Delete(ctx, batch...) })
-		if errors.Is(err, s3.ErrUnsupported) { // no conditions here; what is below our prefix is ours
+		err := s.gate.do(ctx, func() error { return bucket.Delete(ctx, batch...) })
+		if errors.Is(err, s3.ErrUnsupported) { // no conditions here; a moment ago the state was right
 			for i := range batch {
 				batch[i].ETag = ""
 			}
-			err = s.gate.do(ctx, func() error { return s.dest.Delete(ctx, batch...) })
+			err = s.gate.do(ctx, func() error { return bucket.Delete(ctx, batch...) })
 		}
 		var some *s3.DeleteError
 		if !errors.As(err, &some) {
@@ -284,9 +297,7 @@ func (s *Store) deleteTargets(ctx context.Context, targets []s3.Target, r *Remov
 			if !errors.Is(err, s3.ErrChanged) {
 				return err
 			}
-			r.Objects--
-			r.Foreign++
-			r.Example = key
+			*left = append(*left, key)
 		}
 	}
 	return nil

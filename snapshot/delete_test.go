@@ -279,8 +279,8 @@ func modelHistory(t *testing.T, seed uint64, steps int) {
 	for step := range steps {
 		w.clock.advance(time.Duration(r.IntN(20)) * time.Hour)
 		key := fmt.Sprintf("k%d", r.IntN(12))
-		switch r.IntN(10) {
-		case 0, 1, 2, 3:
+		switch r.IntN(25) {
+		default:
 			w.mem.PutBytes(key, []byte(fmt.Sprintf("%*d", r.IntN(90), step)))
 		case 4:
 			if err := w.mem.Delete(t.Context(), s3.Target{Key: key}); err != nil {

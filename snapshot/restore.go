@@ -1,0 +1,403 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"reflect"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// Overwrite says what Restore does with objects that are there.
+type Overwrite string
+
+// The ways to treat what is there.
+const (
+	OverwriteChanged Overwrite = "changed" // replace what differs; the default
+	OverwriteNever   Overwrite = "never"
+	OverwriteAlways  Overwrite = "always"
+)
+
+// RestoreOptions say what goes where. The zero value brings the whole snapshot
+// back to where it came from, and deletes nothing.
+type RestoreOptions struct {
+	Paths []string // keys, or prefixes that end in "/"; none is everything
+
+	To       s3.Bucket // nil is the source
+	ToPrefix string    // put before every key
+
+	Overwrite Overwrite
+	Delete    bool // remove what the snapshot has not, within its scope and Paths
+	NoSafety  bool // do not snapshot first what is about to change
+	DryRun    bool
+
+	Progress *Progress // may be nil
+}
+
+// Restored is what a restore did, or, in a dry run, would do.
+type Restored struct {
+	ID        ID
+	Copied    int64
+	Bytes     int64 // of these
+	Same      int64 // already as in the snapshot
+	Kept      int64 // differ, and were left because of OverwriteNever
+	Deleted   int64
+	Safety    ID       // the snapshot of what was replaced or deleted
+	Conflicts []string // keys that somebody changed meanwhile; theirs stay
+	Damaged   []string // keys whose copies are missing or altered
+	Skipped   []Note   // keys that a directory cannot have
+}
+
+// restoration is one run of Restore.
+type restoration struct {
+	s      *Store
+	m      *Manifest
+	o      RestoreOptions
+	to     s3.Bucket
+	scope  scope
+	copier *copier
+
+	mu   sync.Mutex
+	done Restored // guarded by mu
+}
+
+// inPlace says whether live data is what gets changed.
+func (r *restoration) inPlace() bool { return r.to == r.s.source && r.o.ToPrefix == "" }
+
+// Restore copies objects out of a snapshot. Only what differs is touched, each
+// under the condition that it still is what was looked at. Before live data
+// changes, a safety snapshot keeps what it was.
+func (s *Store) Restore(ctx context.Context, id ID, o RestoreOptions) (*Restored, error) {
+	r, err := s.newRestoration(ctx, id, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		err := r.run(ctx)
+		return &r.done, err
+	}
+	if r.inPlace() && !o.NoSafety {
+		if err := r.safety(ctx); err != nil {
+			return nil, fmt.Errorf("keeping what is about to change: %w", err)
+		}
+	}
+	err = s.locked(ctx, "restore of "+string(id), func(ctx context.Context, _ *lease) error { return r.run(ctx) })
+	if errors.Is(err, s3.ErrDenied) && r.done.Copied == 0 { // a key that only reads need not lock
+		s.cfg.Log.Warn("restoring without the lock, which this key may not take", "err", err)
+		err = r.run(ctx)
+	}
+	return &r.done, err
+}
+
+func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*restoration, error) {
+	m, err := s.Load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if o.Delete && m.Skipped > 0 {
+		return nil, fmt.Errorf("%w: %s lacks %d objects that could not be read; deleting what it has not would delete these", ErrRefused, id, m.Skipped)
+	}
+	if o.Delete && m.Mode == Safety {
+		return nil, fmt.Errorf("%w: %s holds only what a restore changed; deleting what it has not would delete all else", ErrRefused, id)
+	}
+	if o.Overwrite == "" {
+		o.Overwrite = OverwriteChanged
+	}
+	if o.Progress == nil {
+		o.Progress = &Progress{}
+	}
+	r := &restoration{s: s, m: m, o: o, to: o.To, done: Restored{ID: id}}
+	if r.to == nil {
+		r.to = s.source
+	}
+	if r.scope, err = s.scopeOf(ctx, m, r.to); err != nil {
+		return nil, err
+	}
+	if r.scope.isOwn(o.ToPrefix) {
+		return nil, fmt.Errorf("%w: %s is within a snapshot", ErrRefused, o.ToPrefix)
+	}
+	r.copier = s.copier(s.dest, r.to, s.cfg.DestName)
+	o.Progress.Listed.Store(m.Objects)
+	o.Progress.ListedBytes.Store(m.Bytes)
+	return r, nil
+}
+
+// wants says whether the restore is about a key.
+func wants(paths []string, key string) bool {
+	for _, path := range paths {
+		if key == path || strings.HasSuffix(path, "/") && strings.HasPrefix(key, path) {
+			return true
+		}
+	}
+	return len(paths) == 0
+}
+
+// action is what is to be done about one key.
+type action int
+
+const (
+	leave action = iota
+	same
+	keep
+	replace
+	remove
+)
+
+// decide compares the snapshot with the target for one key.
+func (r *restoration) decide(ctx context.Context, p pair[Entry, s3.Object]) (action, error) {
+	switch {
+	case !wants(r.o.Paths, p.key):
+		return leave, nil
+	case !p.inA && r.o.Delete && r.scope.holds(p.key):
+		return remove, nil
+	case !p.inA:
+		return leave, nil
+	case !p.inB || r.o.Overwrite == OverwriteAlways:
+		return replace, nil
+	}
+	equal, err := r.equal(ctx, p.a, p.b)
+	switch {
+	case err != nil:
+		return leave, err
+	case equal:
+		return same, nil
+	case r.o.Overwrite == OverwriteNever:
+		return keep, nil
+	}
+	return replace, nil
+}
+
+// equal says whether the target's object needs no restoring: it is the very
+// version, or has its bytes and its attributes.
+func (r *restoration) equal(ctx context.Context, e Entry, o s3.Object) (bool, error) {
+	if e.Size != o.Size {
+		return false, nil
+	}
+	if r.inPlace() && e.sameVersion(entryOf(o)) {
+		return true, nil
+	}
+	there, err := r.head(ctx, r.to, r.o.ToPrefix+o.Key)
+	if err != nil {
+		return false, err
+	}
+	now := entryOf(there.Object)
+	now.Checksum = there.Checksum
+	if !e.sameContent(now) {
+		return false, nil
+	}
+	kept, err := r.head(ctx, r.s.dest, r.s.at.place(r.m.ID, e))
+	return reflect.DeepEqual(kept.Attributes, there.Attributes) && kept.Tags == there.Tags, err
+}
+
+func (r *restoration) head(ctx context.Context, bucket s3.Bucket, key string) (info s3.Info, err error) {
+	err = r.s.gate.do(ctx, func() (err error) {
+		info, err = bucket.Head(ctx, key)
+		return err
+	})
+	if errors.Is(err, s3.ErrNotFound) { // differs from anything
+		return s3.Info{}, nil
+	}
+	return info, err
+}
+
+// run compares, copies, and then deletes. It looks for snapshots anew: one that
+// was made since the last look, as the safety snapshot, is none of the extras.
+func (r *restoration) run(ctx context.Context) (err error) {
+	if r.scope, err = r.s.scopeOf(ctx, r.m, r.to); err != nil {
+		return err
+	}
+	var doomed []s3.Target
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(copiesAtOnce)
+	for p, err := range merge(r.entries(groupCtx), entryKey, r.targets(groupCtx), objectKey) {
+		if err != nil {
+			return errors.Join(group.Wait(), err)
+		}
+		if !p.inA && !r.o.Delete {
+			continue
+		}
+		if !p.inA {
+			what, err := r.decide(ctx, p)
+			if err != nil {
+				return errors.Join(group.Wait(), err)
+			}
+			if what == remove {
+				doomed = append(doomed, s3.Target{Key: r.o.ToPrefix + p.key, ETag: p.b.ETag})
+			}
+			continue
+		}
+		group.Go(func() error { return r.one(groupCtx, p) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return r.remove(ctx, doomed)
+}
+
+// entries are those of the snapshot that may be meant.
+func (r *restoration) entries(ctx context.Context) iter.Seq2[Entry, error] {
+	prefix := commonPrefix(r.o.Paths)
+	return under(r.s.entriesFrom(ctx, r.m, before(prefix)), prefix)
+}
+
+// targets lists what is where the entries may go, with keys as in the snapshot.
+func (r *restoration) targets(ctx context.Context) iter.Seq2[s3.Object, error] {
+	return func(yield func(s3.Object, error) bool) {
+		for o, err := range r.scope.objects(ctx, r.to, r.o.ToPrefix+commonPrefix(r.o.Paths)) {
+			if err == nil {
+				if o.Key = o.Key[len(r.o.ToPrefix):]; o.Key == "" {
+					continue
+				}
+			}
+			if !yield(o, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// commonPrefix is the longest prefix of all paths; empty if there are none.
+func commonPrefix(paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	prefix := paths[0]
+	for _, path := range paths[1:] {
+		prefix = prefix[:commonRunes(prefix, path)]
+	}
+	return prefix
+}
+
+// one restores one key, if it needs to be.
+func (r *restoration) one(ctx context.Context, p pair[Entry, s3.Object]) error {
+	what, err := r.decide(ctx, p)
+	if err != nil {
+		return err
+	}
+	if what == replace && !r.o.DryRun {
+		if err := r.copy(ctx, p); err != nil {
+			return err
+		}
+	} else if what == replace {
+		r.count(p.a, &r.done.Copied)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch what {
+	case same:
+		r.done.Same++
+		r.o.Progress.Kept.Add(1)
+	case keep:
+		r.done.Kept++
+	}
+	return nil
+}
+
+func (r *restoration) count(e Entry, n *int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*n++
+	r.done.Bytes += e.Size
+	r.o.Progress.Copied.Add(1)
+	r.o.Progress.CopiedBytes.Add(e.Size)
+}
+
+func (r *restoration) copy(ctx context.Context, p pair[Entry, s3.Object]) error {
+	from := version{r.s.at.place(r.m.ID, p.a), p.a.copyETag(), p.a.Size, p.a.StorageClass}
+	to := place{key: r.o.ToPrefix + p.key, ifNoneMatch: "*"}
+	if p.inB {
+		to.ifNoneMatch, to.ifMatch = "", p.b.ETag
+	}
+	_, err := r.copier.copy(ctx, from, to)
+	switch {
+	case err == nil:
+		r.count(p.a, &r.done.Copied)
+		return nil
+	case errors.Is(err, s3.ErrChanged), errors.Is(err, s3.ErrExists), errors.Is(err, s3.ErrNotFound):
+		return r.whoChanged(ctx, p.key, from, to)
+	}
+	return fmt.Errorf("restoring %q: %w", p.key, err)
+}
+
+// whoChanged finds out which of the two conditions of a copy failed.
+func (r *restoration) whoChanged(ctx context.Context, key string, from version, to place) error {
+	info, err := r.head(ctx, r.s.dest, from.key)
+	if err != nil {
+		return err
+	}
+	there, err := r.head(ctx, r.to, to.key)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case info.ETag != from.etag:
+		r.done.Damaged = append(r.done.Damaged, key)
+	case there.Size == from.size && (there.ETag == from.etag || there.Checksum != "" && there.Checksum == info.Checksum):
+		r.done.Copied++ // by an attempt whose answer got lost
+		r.done.Bytes += from.size
+	default:
+		r.done.Conflicts = append(r.done.Conflicts, key)
+	}
+	return nil
+}
+
+// remove deletes extras in the state that they were listed in.
+func (r *restoration) remove(ctx context.Context, doomed []s3.Target) error {
+	r.done.Deleted = int64(len(doomed))
+	if r.o.DryRun || len(doomed) == 0 {
+		return nil
+	}
+	var left []string
+	err := r.s.deleteFrom(ctx, r.to, doomed, &left)
+	r.done.Deleted -= int64(len(left))
+	r.done.Conflicts = append(r.done.Conflicts, left...)
+	return err
+}
+
+// safety snapshots what the restore is going to replace or delete.
+func (r *restoration) safety(ctx context.Context) error {
+	dry := &restoration{s: r.s, m: r.m, o: r.o, to: r.to, scope: r.scope, done: Restored{}}
+	o := CreateOptions{
+		Comment: "before restore of " + string(r.m.ID), From: commonPrefix(r.o.Paths), Incremental: true, AllowPublic: true,
+		narrow: func(ctx context.Context, b batch) ([]s3.Object, error) { return dry.changing(ctx, b) },
+	}
+	made, err := r.s.Create(ctx, o)
+	if err == nil && made != nil {
+		r.done.Safety = made.ID
+	}
+	return err
+}
+
+// changing returns those objects of a batch that the restore would not leave.
+func (r *restoration) changing(ctx context.Context, b batch) ([]s3.Object, error) {
+	entries, err := r.s.entriesIn(ctx, r.m, b.span)
+	if err != nil {
+		return nil, err
+	}
+	var changing []s3.Object
+	for _, o := range b.objects {
+		for len(entries) > 0 && entries[0].Key < o.Key {
+			entries = entries[1:]
+		}
+		p := pair[Entry, s3.Object]{key: o.Key, b: o, inB: true}
+		if len(entries) > 0 && entries[0].Key == o.Key {
+			p.a, p.inA = entries[0], true
+		}
+		what, err := r.decide(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if what == replace || what == remove {
+			changing = append(changing, o)
+		}
+	}
+	return changing, nil
+}

@@ -1,0 +1,286 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+)
+
+// damage changes, removes and adds live objects, and returns what was there.
+func (w *world) damage() (before map[string]string) {
+	w.t.Helper()
+	before = w.live()
+	w.mem.PutBytes("dir0/file03", []byte("overwritten by mistake"))
+	w.mem.PutBytes("extra", []byte("not in the snapshot"))
+	if err := w.mem.Delete(w.t.Context(), s3.Target{Key: "dir1/file04"}, s3.Target{Key: "dir2/file11"}); err != nil {
+		w.t.Fatal(err)
+	}
+	return before
+}
+
+func TestRestoreBringsBackWhatDiffers(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	before := w.damage()
+	damaged := w.live()
+	s := w.store()
+	dry, err := s.Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, "live data after a dry run", w.live(), damaged)
+	done, err := s.Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Copied != 3 || done.Deleted != 1 || done.Same != 11 || dry.Copied != 3 || dry.Deleted != 1 {
+		t.Errorf("restored %+v, dry run %+v", done, dry)
+	}
+	wantSame(t, "live data", w.live(), before)
+	wantSame(t, "safety snapshot", contents(t, s, done.Safety), map[string]string{
+		"dir0/file03": "overwritten by mistake", "extra": "not in the snapshot",
+	})
+	w.clock.advance(time.Hour)
+	again, err := s.Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Copied != 0 || again.Safety != "" {
+		t.Errorf("restoring again did %+v", again)
+	}
+	if id, err := s.Find(t.Context(), "latest"); err != nil || id != "2026-11-23" {
+		t.Errorf("latest is %s, %v", id, err)
+	}
+}
+
+func TestRestoreOfOnePathTouchesNothingElse(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	w.damage()
+	want := w.live()
+	want["dir1/file04"] = strings.Repeat("e", 28)
+	if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{Paths: []string{"dir1/"}, Delete: true}); err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, "live data", w.live(), want)
+}
+
+func TestRestoreElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.create(CreateOptions{})
+	live := w.live()
+	other := w.newMem()
+	if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{To: other, ToPrefix: "back/"}); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, key := range other.Keys() {
+		data, _ := other.Bytes(key)
+		got[strings.TrimPrefix(key, "back/")] = string(data)
+	}
+	wantSame(t, "other bucket", got, live)
+	if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{ToPrefix: "data/2026/11/23/x/"}); !errors.Is(err, ErrRefused) {
+		t.Errorf("into a snapshot: %v", err)
+	}
+}
+
+func TestRestoreBringsBackAttributes(t *testing.T) {
+	w := newWorld(t)
+	put := func(kind string) {
+		o := s3.PutOptions{Attributes: s3.Attributes{ContentType: kind}, Tags: map[string]string{"t": kind}}
+		if _, err := w.mem.Put(t.Context(), "key", strings.NewReader("same bytes"), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("text/plain")
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	put("text/html")
+	if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := w.mem.Head(t.Context(), "key")
+	if err != nil || info.ContentType != "text/plain" {
+		t.Errorf("type %q, %v", info.ContentType, err)
+	}
+	if tags, _ := w.mem.GetTags(t.Context(), "key", ""); tags["t"] != "text/plain" {
+		t.Errorf("tags %v", tags)
+	}
+}
+
+func TestRestoreSurvivesACrashAnywhere(t *testing.T) {
+	for _, when := range []s3test.Moment{s3test.BeforeCall, s3test.AfterCall} {
+		for at := 1; ; at++ {
+			w := newWorld(t)
+			w.fill(8)
+			w.create(CreateOptions{})
+			snapshot := w.live()
+			w.clock.advance(time.Hour)
+			w.mem.PutBytes("dir0/file03", []byte("overwritten"))
+			w.mem.PutBytes("extra", []byte("extra"))
+			if err := w.mem.Delete(t.Context(), s3.Target{Key: "dir1/file01"}, s3.Target{Key: "dir1/file07"}); err != nil {
+				t.Fatal(err)
+			}
+			damaged := w.live()
+			faulty := s3test.NewFaulty(w.mem, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
+			_, err := w.open(faulty).Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true})
+			if !faulty.Crashed() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			for key, data := range w.live() {
+				if data != damaged[key] && data != snapshot[key] {
+					t.Fatalf("crash at %d: %s has %q", at, key, data)
+				}
+			}
+			w.clock.advance(leaseDead)
+			if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true}); err != nil {
+				t.Fatalf("after a crash at %d: %v", at, err)
+			}
+			wantSame(t, "live data", w.live(), snapshot)
+			wantSame(t, "snapshot", contents(t, w.store(), "2026-11-23"), snapshot)
+		}
+	}
+}
+
+func TestRestoreLeavesWhatSomebodyChangesMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.fill(8)
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	w.mem.PutBytes("dir0/file03", []byte("overwritten"))
+	meddler := &meddler{Bucket: w.mem, on: func(src s3.Source, dst string) {
+		if dst == "dir0/file03" {
+			w.mem.PutBytes(dst, []byte("by somebody else"))
+		}
+	}}
+	done, err := w.open(meddler).Restore(t.Context(), "2026-11-23", RestoreOptions{NoSafety: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(done.Conflicts, []string{"dir0/file03"}) {
+		t.Errorf("conflicts %v", done.Conflicts)
+	}
+	if data, _ := w.mem.Bytes("dir0/file03"); string(data) != "by somebody else" {
+		t.Errorf("their data is %q", data)
+	}
+}
+
+// meddler does something to a bucket right before each copy.
+type meddler struct {
+	s3.Bucket
+	on func(src s3.Source, dst string)
+}
+
+func (m *meddler) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOptions) (s3.Info, error) {
+	m.on(src, dst)
+	return m.Bucket.Copy(ctx, src, dst, o)
+}
+
+func TestRestoreDirWritesFiles(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.mem.PutBytes("empty/", nil)
+	for _, key := range []string{"../escape", "a//b", "./dot", "/abs", "full/", "nul\x00byte", strings.Repeat("p", 256)} {
+		w.mem.PutBytes(key, []byte("bad"))
+	}
+	w.create(CreateOptions{})
+	dir := t.TempDir()
+	s := w.store()
+	done, err := s.RestoreDir(t.Context(), "2026-11-23", dir, RestoreOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done.Skipped) != 7 || done.Copied != 14 {
+		t.Errorf("%d copied, skipped %v", done.Copied, done.Skipped)
+	}
+	want := maps.Collect(maps.All(w.live()))
+	got := map[string]string{}
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			data, err := os.ReadFile(path)
+			name, _ := filepath.Rel(dir, path)
+			got[name] = string(data)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(want, func(key, data string) bool { return data == "bad" || key == "empty/" })
+	wantSame(t, "files", got, want)
+	info, err := os.Stat(filepath.Join(dir, "dir0/file03"))
+	if err != nil || !info.ModTime().Equal(w.clock.now()) {
+		t.Errorf("modified %v, %v", info.ModTime(), err)
+	}
+	again, err := s.RestoreDir(t.Context(), "2026-11-23", dir, RestoreOptions{})
+	if err != nil || again.Copied != 0 || again.Same != 14 {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
+
+func TestRestoreDirDoesNotFollowLinksOut(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("out/file", []byte("x"))
+	w.create(CreateOptions{})
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	done, err := w.store().RestoreDir(t.Context(), "2026-11-23", dir, RestoreOptions{})
+	if err == nil && len(done.Skipped) == 0 {
+		t.Error("written through a link")
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
+		t.Errorf("%v outside", entries)
+	}
+}
+
+func TestDiffTellsWhatChanged(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	w.damage()
+	w.mem.PutBytes("dir1/file13", []byte(strings.Repeat("n", 91))) // written again
+	w.create(CreateOptions{Incremental: true})
+	s := w.store()
+	a, errA := s.Load(t.Context(), "2026-11-23")
+	b, errB := s.Load(t.Context(), "2026-11-24")
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	want := []string{"modified dir0/file03", "removed dir1/file04", "rewritten dir1/file13", "removed dir2/file11", "added extra"}
+	for name, with := range map[string]*Manifest{"snapshot": b, "live": nil} {
+		var got []string
+		for c, err := range s.Diff(t.Context(), a, with, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(c.Kind)+" "+c.Key)
+		}
+		wantSame(t, name, got, want)
+	}
+	for c, err := range s.Diff(t.Context(), a, nil, "dir2/") {
+		if err != nil || c.Key != "dir2/file11" {
+			t.Errorf("below dir2/: %v, %v", c, err)
+		}
+	}
+}
