@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -277,22 +276,16 @@ func (d *Draft) fetch(ctx context.Context, base s3.Object, want ranges) error {
 	r := d.e.NewReader(base)
 	defer r.Close()
 	off, end := want[0].off, want[len(want)-1].end
-	body, err := d.e.bucket.Get(ctx, base.Key, s3.GetOptions{
-		Range:   s3.Range{Offset: off, Length: end - off},
-		IfMatch: base.ETag,
-	})
+	body, err := r.ranged(ctx, off, end-off)
 	if err != nil {
 		return err
 	}
 	defer r.finish(body)
-	if err := r.check(body, off); err != nil {
-		return err
-	}
 	scratch := make([]byte, min(end-off, 256<<10))
 	for at := off; at < end; at += int64(len(scratch)) {
 		p := scratch[:min(int64(len(scratch)), end-at)]
-		if _, err := io.ReadFull(body, p); err != nil {
-			return fmt.Errorf("reading %s: %w", base.Key, err)
+		if err := r.readFull(body, p, at); err != nil {
+			return err
 		}
 		for _, s := range want.within(at, at+int64(len(p))) {
 			if err := d.keep(p[s.off-at:s.end-at], s.off); err != nil {

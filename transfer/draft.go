@@ -292,7 +292,7 @@ func (d *Draft) readRun(ctx context.Context, p []byte, off int64) (int, error) {
 		return len(p), d.local.readAt(p, off)
 	}
 	end = missing[0].end
-	if d.left().touches(off, end) {
+	if d.left(off, end) {
 		d.mu.Unlock()
 		return 0, d.bringBack(ctx, off, end)
 	}

@@ -69,6 +69,8 @@ type Engine struct {
 	log    *slog.Logger
 	pool   *pool
 
+	diskCache bool // blocks has a tier on disk
+
 	ctx    context.Context // of everything that goes on between calls
 	cancel context.CancelFunc
 
@@ -109,6 +111,7 @@ func New(b s3.Bucket, blocks *cache.Blocks, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{bucket: b, blocks: blocks, cfg: cfg, log: cfg.Log, holders: map[holder]struct{}{}}
+	e.diskCache = blocks != nil && blocks.Stats().Disk.Max > 0
 	p, err := newPool(cfg.Memory, e.shed)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type local struct {
 
 // has tells whether all bytes from off to end are here.
 func (l *local) has(off, end int64) bool {
-	return len(l.missing(off, end)) == 0
+	return l.mem.covers(off, end) || len(l.missing(off, end)) == 0
 }
 
 // missing returns the bytes between off and end that are not here.
@@ -44,7 +44,7 @@ func (l *local) memory() int64 {
 // room makes sure that there are buffers for the bytes from off to end. It
 // changes nothing if not.
 func (l *local) room(off, end int64) bool {
-	got := map[int64]*buffer{}
+	var got map[int64]*buffer
 	for i := off / maxBuffer; i*maxBuffer < end; i++ {
 		need := int(min(end-i*maxBuffer, maxBuffer))
 		old := l.bufs[i]
@@ -60,6 +60,9 @@ func (l *local) room(off, end int64) bool {
 				b.release()
 			}
 			return false
+		}
+		if got == nil {
+			got = map[int64]*buffer{}
 		}
 		got[i] = b
 	}

@@ -34,12 +34,11 @@ func (d *Draft) flying() ranges {
 	return d.stream.sending
 }
 
-// left returns the bytes that have left, or are about to. d.mu must be held.
-func (d *Draft) left() ranges {
-	if d.stream == nil {
-		return nil
-	}
-	return union(d.stream.away, d.stream.sending)
+// left tells whether any of the bytes from off to end have left, or are about
+// to. d.mu must be held.
+func (d *Draft) left(off, end int64) bool {
+	s := d.stream
+	return s != nil && (s.away.touches(off, end) || s.sending.touches(off, end))
 }
 
 // Begun returns what the upload under way began with, if there is one. S3 gives
@@ -63,16 +62,16 @@ func (d *Draft) full() (int, span) {
 	if !d.streaming() {
 		return 0, span{}
 	}
-	g, n, left := d.grid, 2, d.left()
+	n := 2
 	if d.stream != nil {
 		n = d.stream.next
 	}
-	for first := true; n <= g.limits.MaxParts; n++ {
-		s := g.span(n)
+	for first := true; n <= d.grid.limits.MaxParts; n++ {
+		s := d.grid.span(n)
 		if s.end+d.lag() > d.size {
 			break
 		}
-		if left.covers(s.off, s.end) {
+		if d.left(s.off, s.end) {
 			if first && d.stream != nil {
 				d.stream.next = n + 1
 			}
@@ -102,7 +101,7 @@ func (d *Draft) makeWay(ctx context.Context, off, end int64) error {
 			d.mu.Unlock()
 			return nil
 		}
-		if d.left().touches(off, end) {
+		if d.left(off, end) {
 			d.mu.Unlock()
 			return d.publishNow(ctx)
 		}
@@ -123,7 +122,7 @@ func (d *Draft) makeWay(ctx context.Context, off, end int64) error {
 func (d *Draft) makeWayToCut(ctx context.Context, size int64) error {
 	d.mu.Lock()
 	s := d.stream
-	cut := s != nil && (d.left().touches(size, d.size) || s.highest > d.grid.part(size-1))
+	cut := s != nil && (d.left(size, d.size) || s.highest > d.grid.part(size-1))
 	d.mu.Unlock()
 	if !cut {
 		return nil
@@ -138,7 +137,7 @@ func (d *Draft) bringBack(ctx context.Context, off, end int64) error {
 	}
 	defer d.unlock()
 	d.mu.Lock()
-	left := d.left().touches(off, end)
+	left := d.left(off, end)
 	d.mu.Unlock()
 	if !left {
 		return nil
@@ -232,8 +231,9 @@ func (d *Draft) send(n int, part span) {
 		if err == nil {
 			s.away.add(part.off, part.end)
 			d.local.remove(part.off, part.end)
-		} else if d.failed == nil {
-			d.failed = err
+		} else {
+			s.next = min(s.next, n)
+			d.failed = errors.Join(d.failed, err)
 		}
 		s.flying--
 		close(s.landed)

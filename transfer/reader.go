@@ -29,6 +29,7 @@ type Reader struct {
 	holding bool     // guarded by mu; noted as a holder
 	chunks  []*chunk // guarded by mu; in order, without overlap
 	cursors cursors  // guarded by mu
+	sweep   sweep    // guarded by mu; of random reads
 }
 
 // View is bytes of an object where they lie. Release must be called once it is
@@ -203,7 +204,7 @@ func (r *Reader) await(ctx context.Context, off int64, n int, mayFetch bool) (ar
 		case spare != nil:
 			k = r.demand(off, spare)
 		default:
-			sequential := mayFetch && r.expect(off, off+int64(n))
+			sequential := mayFetch && !r.cached(off) && r.expect(off, off+int64(n))
 			r.mu.Unlock()
 			if !sequential {
 				return arrived{}, nil

@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 
@@ -156,7 +155,7 @@ func (r *Reader) check(body *s3.Body, off int64) error {
 	default:
 		return nil
 	}
-	return &s3.Error{Op: "GetObject", Key: r.obj.Key, Kind: kind}
+	return &s3.Error{Op: s3.OpGet, Key: r.obj.Key, Kind: kind}
 }
 
 // finish closes an answer. All that was wanted of it is here, so that an error
@@ -216,13 +215,13 @@ func (r *Reader) fill(s *stream, body io.Reader) error {
 				break
 			}
 			if errors.Is(err, io.EOF) {
-				err = &s3.Error{Op: "GetObject", Key: r.obj.Key, Kind: s3.ErrCorrupt,
-					Err: fmt.Errorf("answer ends at byte %d: %w", k.end-int64(len(room)), io.ErrUnexpectedEOF)}
+				err = r.damaged(k.end - int64(len(room)))
 			}
 			if err != nil {
 				return err
 			}
 		}
+		r.remember(k)
 	}
 	return nil
 }

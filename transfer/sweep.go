@@ -1,0 +1,63 @@
+package transfer
+
+const (
+	// sweepObject is up to which size an object may be fetched as a whole for
+	// the sake of random reads.
+	sweepObject = 512 << 20
+
+	// missWorth is how many bytes could have come in the time of one request,
+	// roughly, from servers near and far. Having paid that much for misses, as
+	// much again for fewer of them at most doubles the cost.
+	missWorth = 2 << 20
+
+	// missesPerStep is after how many misses twice as many blocks are fetched.
+	missesPerStep = 8
+
+	// sweepWindow is over how many reads the cache is watched.
+	sweepWindow = 64
+)
+
+// sweep decides how much of an object a random read that misses the cache
+// brings: one block at first, and twice as much the longer it goes on, as long
+// as the cache turns out to hold what was fetched.
+type sweep struct {
+	misses  int64
+	fetched int64 // bytes
+	reads   int64 // in this window
+	missed  int64 // in this window
+	futile  bool  // the cache does not hold what was fetched
+}
+
+// read notes a read of a block.
+func (s *sweep) read() { s.reads++ }
+
+// miss notes that block i must be fetched, of an object of size bytes, and
+// returns which n blocks to get, from first on.
+func (s *sweep) miss(i, size, block int64) (first, n int64) {
+	s.watch(size)
+	s.misses++
+	s.missed++
+	n = 1
+	if !s.futile && size <= sweepObject {
+		most := min(missWorth*s.misses-s.fetched, maxRange) / block
+		for n*2 <= most && n < 1<<min(s.misses/missesPerStep, 30) {
+			n *= 2
+		}
+	}
+	first = i - i%n
+	n = min(n, (size+block-1)/block-first)
+	s.fetched += n * block
+	return first, n
+}
+
+// watch compares, from time to time, how many reads missed with how many should
+// have if all that was fetched were still there.
+func (s *sweep) watch(size int64) {
+	if s.reads < sweepWindow {
+		return
+	}
+	held := min(float64(s.fetched)/float64(max(size, 1)), 1)
+	hits := 1 - float64(s.missed)/float64(s.reads)
+	s.futile = s.futile || held > 0.25 && hits < held/2
+	s.reads, s.missed = 0, 0
+}
