@@ -60,10 +60,15 @@ func (m liveMount) status() (status, error) {
 }
 
 // sync returns when everything is in the bucket.
-func (m liveMount) sync() error { return unix.Setxattr(m.dir, fs.SyncXattr, []byte("1"), 0) }
+func (m liveMount) sync() error { return m.do(fs.SyncXattr) }
 
 // reload makes the mount ask the source of its credentials again.
-func (m liveMount) reload() error { return unix.Setxattr(m.dir, fs.ReloadXattr, []byte("1"), 0) }
+func (m liveMount) reload() error { return m.do(fs.ReloadXattr) }
+
+func (m liveMount) do(attr string) error {
+	_, err := unix.Getxattr(m.dir, attr, make([]byte, 64))
+	return err
+}
 
 // liveMounts are all mounts of this program that this user may see.
 func liveMounts() ([]liveMount, error) {

@@ -337,11 +337,19 @@ func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoin
 					return fail(exitFailed, "unmounting %s: %w", at.dir, err)
 				}
 			}
-			<-done
+			select {
+			case <-done:
+			case <-time.After(stopWait):
+				log.Warn("programs still use the mount; what they do from now on fails")
+				m.End()
+			}
 			return p.ended(e)
 		}
 	}
 }
+
+// stopWait is how long programs that have files open may go on after a signal.
+const stopWait = 2 * time.Second
 
 // ended tells whether everything is in the bucket.
 func (p *mountPlan) ended(e *engine) error {

@@ -9,11 +9,13 @@ import (
 )
 
 // The commands talk to a running mount through extended attributes of its
-// root: no socket to find or to guard, and who may ask is who may enter.
+// root: no socket to find or to guard, and who may ask is who may enter. All are
+// read, never written, so that they work on a read-only mount too; no listing
+// names them, so that nobody reads them by accident.
 const (
-	StatusXattr = xattrControl + "status" // read: a Status as JSON
-	SyncXattr   = xattrControl + "sync"   // write: save everything, answer when it is
-	ReloadXattr = xattrControl + "reload" // write: ask the source of the credentials again
+	StatusXattr = xattrControl + "status" // a Status as JSON
+	SyncXattr   = xattrControl + "sync"   // saves everything, and answers when it is
+	ReloadXattr = xattrControl + "reload" // asks the source of the credentials again
 )
 
 // Status says how a mount is.
@@ -83,24 +85,19 @@ func (fl *file) report() UnsavedFile {
 	return u
 }
 
-func (f *FS) control(name string) ([]byte, error) {
-	if xattrControl+name != StatusXattr {
-		return nil, syscall.ENODATA
-	}
-	return json.Marshal(f.Status())
-}
-
-func (f *FS) command(ctx context.Context, name string) error {
-	switch xattrControl + name {
+func (f *FS) control(ctx context.Context, attr string) ([]byte, error) {
+	switch attr {
+	case StatusXattr:
+		return json.Marshal(f.Status())
 	case SyncXattr:
-		return f.Sync(ctx)
+		return []byte("done"), f.Sync(ctx)
 	case ReloadXattr:
 		if f.cfg.Reload == nil {
-			return syscall.EOPNOTSUPP
+			return nil, syscall.EOPNOTSUPP
 		}
-		return f.cfg.Reload()
+		return []byte("done"), f.cfg.Reload()
 	}
-	return syscall.EOPNOTSUPP
+	return nil, syscall.ENODATA
 }
 
 func (p *pending) len() int {

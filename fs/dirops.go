@@ -73,7 +73,7 @@ func gone(err error) error {
 // Mknod makes regular files only.
 func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
 	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
-		return fuse.Status(syscall.EOPNOTSUPP)
+		return fuse.EPERM
 	}
 	create := &fuse.CreateIn{InHeader: in.InHeader, Flags: syscall.O_WRONLY | syscall.O_EXCL, Mode: in.Mode}
 	var co fuse.CreateOut

@@ -118,6 +118,10 @@ func (m *Mounted) Wait() {
 	m.fs.finish()
 }
 
+// End is Wait for a mount that was detached while programs still use it: it
+// saves what there is now, and what they do from then on fails.
+func (m *Mounted) End() { m.fs.finish() }
+
 // shutdownWait is how long an unmount from outside keeps trying to save what
 // is left, before it goes to the recovery directory.
 const shutdownWait = 2 * time.Minute

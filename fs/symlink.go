@@ -98,5 +98,5 @@ func (f *FS) readTarget(ctx context.Context, n *node) (string, error) {
 
 // Link is refused: an object has one key.
 func (f *FS) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
-	return fuse.Status(syscall.EOPNOTSUPP)
+	return fuse.EPERM
 }

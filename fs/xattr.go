@@ -25,8 +25,8 @@ func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string
 	if !strings.HasPrefix(attr, xattrUser) {
 		return 0, fuse.ENODATA // the kernel asks for security.capability at every write
 	}
-	if name, ok := strings.CutPrefix(attr, xattrControl); ok && n.id == rootIno {
-		value, err := f.control(name)
+	if strings.HasPrefix(attr, xattrControl) && n.id == rootIno {
+		value, err := f.control(request(cancel), attr)
 		if err != nil {
 			return 0, f.status("getxattr", attr, err)
 		}
@@ -129,9 +129,6 @@ func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, 
 	n := f.tree.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
-	}
-	if name, ok := strings.CutPrefix(attr, xattrControl); ok && n.id == rootIno {
-		return f.status("setxattr", attr, f.command(request(cancel), name))
 	}
 	return f.status("setxattr", f.tree.path(n), f.setXattr(request(cancel), n, in.Flags, attr, data))
 }

@@ -31,6 +31,7 @@ var kinds = map[string]error{
 	"ObjectLockedByRetention": ErrDenied,
 
 	"InvalidAccessKeyId":             ErrCredentials,
+	"XAdminUserNotFound":             ErrCredentials, // versitygw
 	"SignatureDoesNotMatch":          ErrCredentials,
 	"ExpiredToken":                   ErrCredentials,
 	"ExpiredTokenException":          ErrCredentials,
