@@ -89,6 +89,16 @@ func (d *directory[E]) lookup(name string, now time.Duration) (e E, left time.Du
 	return none, 0, Unknown
 }
 
+// newer reports whether a listing that began after the given scan tells about a
+// name.
+func (d *directory[E]) newer(name string, scan uint64, now time.Duration) bool {
+	if now >= d.until || d.scan < scan {
+		return false
+	}
+	_, listed := find(d.listed, name)
+	return listed || d.extent == complete
+}
+
 // note records a change.
 func (d *directory[E]) note(name string, e E, v Verdict, until, now time.Duration) {
 	if len(d.changes) >= d.sweepAt {

@@ -57,6 +57,11 @@ type scanning struct {
 	dir   string
 	after string
 	read  []Named[int]
+
+	// Of a request about one name.
+	name     string
+	entry    int
+	answered bool
 }
 
 var (
@@ -124,6 +129,14 @@ func TestNamesNeverContradictTheBucket(t *testing.T) {
 					scans = slices.Delete(scans, i, i+1)
 				}
 			},
+			"ask": func(t *rapid.T) {
+				d, x := dir(), name()
+				s := &scanning{scan: n.Begin(d), dir: d, name: x}
+				if rapid.Bool().Draw(t, "answer first") { // a reply that takes its time to arrive
+					s.entry, s.answered = b.get(d+x), true
+				}
+				scans = append(scans, s)
+			},
 			"forget": func(t *rapid.T) {
 				switch rapid.IntRange(0, 20).Draw(t, "what") {
 				case 0:
@@ -154,9 +167,21 @@ func longRuns(t *testing.T) {
 	}
 }
 
-// page reads a page of up to three names, and ends the scan after the last one,
-// early, or not at all. It reports whether the scan is over.
+// page ends a request about one name, or reads a page of up to three names of a
+// listing, and ends that after the last one, early, or not at all. It reports
+// whether the scan is over.
 func page(t *rapid.T, b *bucket, s *scanning) bool {
+	if s.name != "" {
+		if !s.answered {
+			s.entry = b.get(s.dir + s.name)
+		}
+		if s.entry != 0 {
+			s.scan.Found(s.name, s.entry)
+		} else {
+			s.scan.Missing(s.name)
+		}
+		return true
+	}
 	got := 0
 	for _, x := range modelNames {
 		if e := b.get(s.dir + x); x > s.after && e != 0 && got < 3 {

@@ -207,6 +207,48 @@ func TestChangesDuringAScanWin(t *testing.T) {
 	wantVerdict(t, n, "removed", Absent, testTTL-2*testNegTTL)
 }
 
+func TestAnswersAboutOneNameGiveWayToOwnChanges(t *testing.T) {
+	n, c := newTestNames(t)
+	found, missing, undisturbed, none := n.Begin("d/"), n.Begin("d/"), n.Begin("d/"), n.Begin("d/")
+	n.PutAbsent("d/", "removed")
+	n.Put("d/", "made", 1)
+	c.advance(time.Second)
+	found.Found("removed", 2)
+	missing.Missing("made")
+	undisturbed.Found("seen", 3)
+	none.Missing("none")
+	wantVerdict(t, n, "removed", Absent, testNegTTL-time.Second)
+	wantPresent(t, n, "made", 1, testTTL-time.Second)
+	wantPresent(t, n, "seen", 3, testTTL-time.Second)
+	wantVerdict(t, n, "none", Absent, testNegTTL-time.Second)
+	undisturbed.Found("seen", 4) // it is over
+	wantPresent(t, n, "seen", 3, testTTL-time.Second)
+}
+
+func TestAnswersAboutOneNameGiveWayToANewerListing(t *testing.T) {
+	for _, partial := range []bool{false, true} {
+		n, _ := newTestNames(t)
+		old, none, beyond := n.Begin("d/"), n.Begin("d/"), n.Begin("d/")
+		if listing := n.Begin("d/"); partial {
+			listing.Partial(named("a", 1, "b", 2))
+		} else {
+			listing.Done(named("a", 1, "b", 2))
+		}
+		old.Found("a", 3)
+		none.Missing("b")
+		wantPresent(t, n, "a", 1, testTTL)
+		wantPresent(t, n, "b", 2, testTTL)
+		beyond.Found("c", 5)
+		if partial {
+			wantPresent(t, n, "c", 5, testTTL)
+		} else {
+			wantVerdict(t, n, "c", Absent, testTTL)
+		}
+		n.Begin("d/").Found("a", 4)
+		wantPresent(t, n, "a", 4, testTTL)
+	}
+}
+
 func TestScanWithADroppedNameIsNotComplete(t *testing.T) {
 	n, _ := newTestNames(t)
 	s := n.Begin("d/")

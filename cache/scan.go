@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Scan is a listing of one directory on its way. It ends with one of Done,
-// Partial and Cancel; the others do nothing after that. A Scan that is never
+// Scan is a question to the bucket on its way: a listing of one directory, or a
+// request about one name in it. It ends with one of Done, Partial, Found,
+// Missing and Cancel; the others do nothing after that. A Scan that is never
 // ended stays in memory.
 type Scan[E any] struct {
 	n      *Names[E]
@@ -23,9 +24,9 @@ type Scan[E any] struct {
 // with more of them brings nothing.
 const maxSince = 1 << 16
 
-// Begin says that a listing of the directory begins now, before its first
-// request is sent. What Put, PutAbsent and Drop say until it is Done wins over
-// what it brings.
+// Begin says that a listing of the directory, or a request about a name in it,
+// begins now, before anything is sent. What Put, PutAbsent and Drop say until it ends wins over what
+// it brings.
 func (n *Names[E]) Begin(dir string) *Scan[E] {
 	s := &Scan[E]{n: n, dir: dir}
 	if n.cfg.TTL <= 0 {
@@ -49,6 +50,35 @@ func (s *Scan[E]) Done(entries []Named[E]) { s.end(entries, complete) }
 // Partial gives the first part of a directory that holds more. The entries
 // become Present, all other names stay what they are.
 func (s *Scan[E]) Partial(entries []Named[E]) { s.end(entries, partial) }
+
+// Found gives the answer to a request about one name. Unlike Put it gives way to
+// what this mount did to the name meanwhile. Its lifetime counts from Begin.
+func (s *Scan[E]) Found(name string, e E) { s.answer(name, Present, s.n.cfg.TTL, e) }
+
+// Missing says that a request about one name found that it is not there. Unlike
+// PutAbsent it gives way to what this mount did to the name meanwhile.
+func (s *Scan[E]) Missing(name string) {
+	var none E
+	s.answer(name, Absent, s.n.cfg.NegativeTTL, none)
+}
+
+func (s *Scan[E]) answer(name string, v Verdict, ttl time.Duration, e E) {
+	n := s.n
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.stop(s) {
+		return
+	}
+	if _, changed := s.since[name]; changed {
+		return
+	}
+	now := n.now()
+	n.change(s.dir, func(d *directory[E]) {
+		if !d.newer(name, s.number, now) {
+			d.note(name, e, v, s.begun+ttl, now)
+		}
+	})
+}
 
 // Cancel gives the scan up. It is safe at any time, also after Done.
 func (s *Scan[E]) Cancel() {
