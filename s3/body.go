@@ -33,6 +33,10 @@ func (c *Client) Get(ctx context.Context, key string, o GetOptions) (*Body, erro
 		return nil, classify(ctx, OpGet, key, err)
 	}
 	info := infoOf(key, out)
+	if info.ETag == "" {
+		out.Body.Close()
+		return nil, &Error{Op: OpGet, Key: key, Kind: ErrUnavailable, Err: errNotS3}
+	}
 	run, err := delivered(o.Range, aws.ToString(out.ContentRange), aws.ToInt64(out.ContentLength))
 	if err != nil {
 		out.Body.Close()

@@ -39,6 +39,9 @@ func (c *Client) ListPage(ctx context.Context, in ListInput) (Page, error) {
 		return Page{}, e
 	}
 	page, err := pageOf(out)
+	if out.IsTruncated == nil {
+		err = errors.New("it does not say whether it is complete")
+	}
 	if err == nil {
 		page.Next, err = pos.after(in, page, aws.ToBool(out.IsTruncated), aws.ToString(out.NextContinuationToken))
 	}

@@ -27,6 +27,9 @@ func (c *Client) Head(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, c.explainHead(ctx, classify(ctx, OpHead, key, err))
 	}
+	if aws.ToString(out.ETag) == "" {
+		return Info{}, &Error{Op: OpHead, Key: key, Kind: ErrUnavailable, Err: errNotS3}
+	}
 	info := Info{
 		Object: Object{
 			Key:          key,

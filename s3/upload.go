@@ -58,7 +58,10 @@ func (c *Client) ResumeUpload(ctx context.Context, key, id string, o PutOptions)
 				Checksum: checksum(p.ChecksumCRC64NVME, p.ChecksumCRC32, p.ChecksumCRC32C, p.ChecksumSHA1, p.ChecksumSHA256),
 			}
 		}
-		if !aws.ToBool(out.IsTruncated) {
+		if out.IsTruncated == nil {
+			break
+		}
+		if !*out.IsTruncated {
 			return u, nil
 		}
 		if aws.ToString(out.NextPartNumberMarker) == aws.ToString(in.PartNumberMarker) {
@@ -99,7 +102,10 @@ func (c *Client) ListUploads(ctx context.Context, prefix string) ([]PendingUploa
 			}
 			list = append(list, PendingUpload{Key: key, ID: aws.ToString(u.UploadId), Initiated: aws.ToTime(u.Initiated)})
 		}
-		if !aws.ToBool(out.IsTruncated) {
+		if out.IsTruncated == nil {
+			break
+		}
+		if !*out.IsTruncated {
 			return list, nil
 		}
 		next, err := nextUploads(in, out)

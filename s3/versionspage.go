@@ -47,7 +47,10 @@ func versionsPage(out *sdk.ListObjectVersionsOutput) (VersionsPage, error) {
 		})
 	}
 	slices.SortStableFunc(page.Versions, olderLater)
-	if !aws.ToBool(out.IsTruncated) {
+	if out.IsTruncated == nil {
+		return VersionsPage{}, errors.New("the list does not say whether it is complete")
+	}
+	if !*out.IsTruncated {
 		return page, nil
 	}
 	key, err := decode(out.NextKeyMarker)

@@ -59,9 +59,12 @@ func (w *watchdog) Do(req *http.Request) (*http.Response, error) {
 	if op != OpGet || resp.StatusCode >= 300 {
 		limit = maxDocument
 	}
-	resp.Body = &receivedBody{body: resp.Body, ctx: ctx, cancel: cancel, alarm: alarm, wait: w.stall, limit: limit}
+	resp.Body = &receivedBody{body: resp.Body, ctx: ctx, cancel: cancel, alarm: alarm, wait: wait, limit: limit}
 	if resp.StatusCode >= 300 {
 		liftErrorFacts(resp)
+	} else if err := checkDocument(op, resp); err != nil {
+		resp.Body.Close()
+		return nil, &transportError{err}
 	}
 	return resp, nil
 }

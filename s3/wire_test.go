@@ -151,6 +151,48 @@ func TestPutWithoutETagIsNotAcknowledged(t *testing.T) {
 	}
 }
 
+// TestWebPagesAreNoAnswers sends what a proxy or a hotel's network answers to
+// everything, with status 200.
+func TestWebPagesAreNoAnswers(t *testing.T) {
+	m := s3test.NewMem(s3test.MemConfig{})
+	m.PutBytes("a", []byte("x"))
+	u, err := m.NewUpload(t.Context(), "b", s3.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range []string{"<html><body>Log in</body></html>", "Log in", ""} {
+		c, _ := wired(t, m, s3test.WireRule{Fault: s3test.WireFault{Do: s3test.WireStatus, Body: page}})
+		ctx := t.Context()
+		calls := map[string]func() error{
+			"Head":         func() error { _, err := c.Head(ctx, "a"); return err },
+			"Get":          func() error { _, err := c.Get(ctx, "a", s3.GetOptions{}); return err },
+			"ListPage":     func() error { _, err := c.ListPage(ctx, s3.ListInput{}); return err },
+			"Put":          func() error { _, err := c.Put(ctx, "a", strings.NewReader("y"), s3.PutOptions{}); return err },
+			"Copy":         func() error { _, err := c.Copy(ctx, s3.Source{Key: "a"}, "c", s3.CopyOptions{}); return err },
+			"Delete many":  func() error { return c.Delete(ctx, s3.Target{Key: "a"}, s3.Target{Key: "b"}) },
+			"NewUpload":    func() error { _, err := c.NewUpload(ctx, "b", s3.PutOptions{}); return err },
+			"ResumeUpload": func() error { _, err := c.ResumeUpload(ctx, "b", u.ID(), s3.PutOptions{}); return err },
+			"ListUploads":  func() error { _, err := c.ListUploads(ctx, ""); return err },
+			"GetCORS":      func() error { _, err := c.GetCORS(ctx); return err },
+			"GetTags":      func() error { _, err := c.GetTags(ctx, "a", ""); return err },
+			"Versioning":   func() error { _, err := c.Versioning(ctx); return err },
+			"ListVersions": func() error { _, err := c.ListVersions(ctx, s3.VersionsInput{}); return err },
+			"Check":        func() error { return c.Check(ctx) },
+		}
+		if page != "" { // these have no content when they succeed
+			calls["Delete"] = func() error { return c.Delete(ctx, s3.Target{Key: "a"}) }
+			calls["PutCORS"] = func() error { return c.PutCORS(ctx, []s3.CORSRule{{}}) }
+			calls["DeleteCORS"] = func() error { return c.DeleteCORS(ctx) }
+			calls["PutTags"] = func() error { return c.PutTags(ctx, "a", "", nil) }
+		}
+		for name, call := range calls {
+			if err := call(); !errors.Is(err, s3.ErrUnavailable) {
+				t.Errorf("%s answered by %q: %v", name, page, err)
+			}
+		}
+	}
+}
+
 func TestBodiesThatDoNotKeepTheirPromise(t *testing.T) {
 	m := s3test.NewMem(s3test.MemConfig{})
 	m.PutBytes("a", []byte("0123456789"))

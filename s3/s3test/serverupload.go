@@ -79,8 +79,9 @@ func (q *exchange) listParts() error {
 		return err
 	}
 	var out struct {
-		XMLName xml.Name `xml:"ListPartsResult"`
-		Part    []partEntry
+		XMLName     xml.Name `xml:"ListPartsResult"`
+		IsTruncated bool
+		Part        []partEntry
 	}
 	for _, p := range u.Parts() {
 		sum, _ := strings.CutPrefix(p.Checksum, "crc64nvme:")
@@ -138,6 +139,7 @@ func (q *exchange) listUploads() error {
 	var out struct {
 		XMLName      xml.Name `xml:"ListMultipartUploadsResult"`
 		EncodingType string   `xml:",omitempty"`
+		IsTruncated  bool
 		Upload       []entry
 	}
 	out.EncodingType = q.query.Get("encoding-type")
