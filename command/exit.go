@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cgs3fs/cgs3fs/cache"
 	"github.com/cgs3fs/cgs3fs/creds"
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -84,6 +85,8 @@ var statuses = []struct {
 	{creds.ErrDenied, exitDenied},
 	{creds.ErrNoRefresh, exitDenied},
 	{creds.ErrUnavailable, exitUnavailable},
+	{cache.ErrDirInUse, exitLocked},
+	{cache.ErrDirUnsafe, exitRefused},
 	{s3.ErrNoBucket, exitNotFound},
 	{s3.ErrNotFound, exitNotFound},
 	{s3.ErrDenied, exitDenied},

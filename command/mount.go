@@ -237,9 +237,10 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 		return nil, err
 	}
 	if e.blocks, err = cache.OpenBlocks(cache.BlocksConfig{
-		BlockSize: blockSize, Memory: p.memory.blocks, Dir: p.cacheDir, MaxDisk: p.cacheMax, Log: log,
+		BlockSize: blockSize, Memory: p.memory.blocks, Dir: p.cacheDir, MaxDisk: p.cacheMax,
+		Scope: b.binding.Endpoint + "/" + b.binding.Bucket, Log: log,
 	}); err != nil {
-		return nil, errors.Join(fail(exitFailed, "the cache directory can't be used: %w", err), e.closeAll())
+		return nil, errors.Join(fail(statusOf(err), "the cache directory can't be used: %w", err), e.closeAll())
 	}
 	e.journal = newUploadJournal(b.bucket, uploads, b.binding.Endpoint, b.binding.Bucket)
 	if e.xfer, err = transfer.New(e.journal, e.blocks, transfer.Config{

@@ -204,10 +204,12 @@ func checkFUSE(allowOther bool) error {
 	case errors.Is(err, os.ErrNotExist):
 		return fail(exitFailed, "this machine has no /dev/fuse, so nothing can be mounted").
 			try("on a host: modprobe fuse; in a container: --device /dev/fuse --cap-add SYS_ADMIN")
-	case os.Geteuid() != 0:
-		// fusermount3 is setuid root and opens it for us
+	case errors.Is(err, os.ErrPermission):
+		// fusermount3 is setuid root, but opens the device as its caller.
+		return fail(exitDenied, "this user may not open /dev/fuse, so nothing can be mounted").
+			try("ask an administrator: chmod 666 /dev/fuse, or the group that ls -l /dev/fuse shows")
 	default:
-		return fail(exitFailed, "/dev/fuse can't be opened: %w", cause(err)).try("may this user mount? see ls -l /dev/fuse")
+		return fail(exitFailed, "/dev/fuse can't be opened: %w", cause(err))
 	}
 	if os.Geteuid() == 0 {
 		return nil

@@ -258,23 +258,23 @@ func (f *FS) posixAll(ctx context.Context, prefix string, names []cache.Named[en
 	if !f.cfg.Posix {
 		return nil
 	}
+	scan := f.names.Begin(prefix)
+	defer scan.Cancel()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(posixParallel)
 	for i := range names {
 		n := &names[i]
-		if n.Name == markerName || n.Entry.posix != nil || n.Entry.etag == "" && n.Entry.kind != kindDir {
+		if n.Name == markerName || !f.wantsPosix(n.Entry) || n.Entry.etag == "" && n.Entry.kind != kindDir {
 			continue
 		}
 		g.Go(func() error {
-			e, err := f.withPosix(ctx, prefix, n.Name, n.Entry)
+			e, err := f.withPosix(ctx, prefix, n.Entry)
 			if err == nil {
 				n.Entry = e
+				scan.Found(n.Name, e)
 				return nil
 			}
-			if ctx.Err() != nil {
-				return err
-			}
-			return nil // removed meanwhile, or not readable: the name stays, lookup tells more
+			return ctx.Err() // removed meanwhile, or not readable: the name stays, and lookup tells more
 		})
 	}
 	return g.Wait()

@@ -29,13 +29,10 @@ type simInode struct {
 	mode  uint32
 	entry sync.Mutex // i_rwsem of a directory: one change of its names at a time
 
-	names    map[string]simDentry // guarded by simKernel.mu; of a directory
-	lookups  uint64               // guarded by simKernel.mu; to be forgotten
-	links    int                  // guarded by simKernel.mu; dentries that lead here
-	opens    int                  // guarded by simKernel.mu; files, and calls under way
-	attrs    fuse.Attr            // guarded by simKernel.mu; the last answer
-	pages    string               // guarded by simKernel.mu; the content that cached pages are of, …
-	hasPages bool                 // … if there are any
+	names   map[string]simDentry // guarded by simKernel.mu; of a directory
+	lookups uint64               // guarded by simKernel.mu; to be forgotten
+	links   int                  // guarded by simKernel.mu; dentries that lead here
+	opens   int                  // guarded by simKernel.mu; files, and calls under way
 }
 
 // simDentry is a remembered name; inode nil means that there is none.
@@ -50,6 +47,9 @@ type simFile struct {
 	inode *simInode
 	fh    uint64
 	flags uint32
+
+	created bool // by this open
+	keep    bool // the FS says that cached pages are right
 }
 
 func newSimKernel(f *FS) *simKernel {
@@ -75,7 +75,6 @@ func (k *simKernel) adopt(out *fuse.EntryOut) *simInode {
 	}
 	n.lookups++
 	n.opens++
-	n.attrs = out.Attr
 	return n
 }
 
@@ -289,12 +288,7 @@ func (k *simKernel) openOnce(path string, flags uint32, again bool) (*simFile, s
 		k.put(n)
 		return nil, errnoOf(st)
 	}
-	if out.OpenFlags&fuse.FOPEN_KEEP_CACHE == 0 {
-		k.mu.Lock()
-		n.hasPages = false
-		k.mu.Unlock()
-	}
-	return &simFile{k, n, out.Fh, flags}, 0
+	return &simFile{k: k, inode: n, fh: out.Fh, flags: flags, keep: out.OpenFlags&fuse.FOPEN_KEEP_CACHE != 0}, 0
 }
 
 func (k *simKernel) create(dir *simInode, name string, flags uint32) (*simFile, syscall.Errno) {
@@ -305,7 +299,7 @@ func (k *simKernel) create(dir *simInode, name string, flags uint32) (*simFile, 
 	}
 	n := k.adopt(&out.EntryOut)
 	k.attach(dir, name, n, out.EntryTimeout())
-	return &simFile{k, n, out.Fh, flags}, 0
+	return &simFile{k: k, inode: n, fh: out.Fh, flags: flags, created: true}, 0
 }
 
 // read is pread(2).
@@ -362,9 +356,9 @@ func (f *simFile) truncate(size int) syscall.Errno {
 }
 
 // setattr is truncate(2), chmod(2) or utimensat(2).
-func (k *simKernel) setattr(path string, edit func(*fuse.SetAttrIn)) syscall.Errno {
-	return retryStale(func(again bool) syscall.Errno {
-		n, errno := k.find(path, again)
+func (k *simKernel) setattr(path string, edit func(*fuse.SetAttrIn)) (n *simInode, errno syscall.Errno) {
+	errno = retryStale(func(again bool) (errno syscall.Errno) {
+		n, errno = k.find(path, again)
 		if errno != 0 {
 			return errno
 		}
@@ -378,14 +372,16 @@ func (k *simKernel) setattr(path string, edit func(*fuse.SetAttrIn)) syscall.Err
 		var out fuse.AttrOut
 		return errnoOf(k.fs.SetAttr(nil, &in, &out))
 	})
+	return n, errno
 }
 
-func (k *simKernel) truncate(path string, size int) syscall.Errno {
+func (k *simKernel) truncate(path string, size int) (*simInode, syscall.Errno) {
 	return k.setattr(path, func(in *fuse.SetAttrIn) { in.Valid, in.Size = fuse.FATTR_SIZE, uint64(size) })
 }
 
 func (k *simKernel) utimes(path string, t int) syscall.Errno {
-	return k.setattr(path, func(in *fuse.SetAttrIn) { in.Valid, in.Mtime = fuse.FATTR_MTIME, uint64(t) })
+	_, errno := k.setattr(path, func(in *fuse.SetAttrIn) { in.Valid, in.Mtime = fuse.FATTR_MTIME, uint64(t) })
+	return errno
 }
 
 // stat is stat(2), with the attributes asked for anew.
@@ -402,8 +398,10 @@ func (k *simKernel) stat(path string) (fuse.Attr, syscall.Errno) {
 	return out.Attr, errno
 }
 
-func (k *simKernel) unlink(path string) syscall.Errno {
-	return k.at(path, func(dir *simInode, name string, n *simInode) syscall.Errno {
+// unlink also tells which inode it was about, as rename and truncate do.
+func (k *simKernel) unlink(path string) (gone *simInode, errno syscall.Errno) {
+	errno = k.at(path, func(dir *simInode, name string, n *simInode) syscall.Errno {
+		gone = n
 		switch {
 		case n == nil:
 			return syscall.ENOENT
@@ -417,6 +415,7 @@ func (k *simKernel) unlink(path string) syscall.Errno {
 		}
 		return errno
 	})
+	return gone, errno
 }
 
 func (k *simKernel) rmdir(path string) syscall.Errno {
@@ -455,50 +454,54 @@ func (k *simKernel) mkdir(path string) syscall.Errno {
 	})
 }
 
-func (k *simKernel) rename(from, to string) syscall.Errno {
-	return retryStale(func(again bool) syscall.Errno { return k.renameOnce(from, to, again) })
+func (k *simKernel) rename(from, to string) (n, replaced *simInode, errno syscall.Errno) {
+	errno = retryStale(func(again bool) (errno syscall.Errno) {
+		n, replaced, errno = k.renameOnce(from, to, again)
+		return errno
+	})
+	return n, replaced, errno
 }
 
-func (k *simKernel) renameOnce(from, to string, again bool) syscall.Errno {
+func (k *simKernel) renameOnce(from, to string, again bool) (n, target *simInode, errno syscall.Errno) {
 	if strings.HasPrefix(to+"/", from+"/") && to != from {
-		return syscall.EINVAL
+		return nil, nil, syscall.EINVAL
 	}
 	if strings.HasPrefix(from+"/", to+"/") && to != from {
-		return syscall.ENOTEMPTY
+		return nil, nil, syscall.ENOTEMPTY
 	}
 	oldDir, oldName, errno := k.parent(from, again)
 	if errno != 0 {
-		return errno
+		return nil, nil, errno
 	}
 	defer k.put(oldDir)
 	newDir, newName, errno := k.parent(to, again)
 	if errno != 0 {
-		return errno
+		return nil, nil, errno
 	}
 	defer k.put(newDir)
 	defer k.lockTwo(oldDir, newDir)()
-	n, errno := k.lookup(oldDir, oldName, again)
+	n, errno = k.lookup(oldDir, oldName, again)
 	if errno != 0 {
-		return errno
+		return nil, nil, errno
 	}
 	if n == nil {
-		return syscall.ENOENT
+		return nil, nil, syscall.ENOENT
 	}
 	defer k.put(n)
-	target, errno := k.lookup(newDir, newName, again)
+	target, errno = k.lookup(newDir, newName, again)
 	if errno != 0 {
-		return errno
+		return nil, nil, errno
 	}
 	if target != nil {
 		defer k.put(target)
 	}
 	switch {
 	case n == target:
-		return 0
+		return n, nil, 0
 	case target != nil && n.mode == syscall.S_IFDIR && target.mode != syscall.S_IFDIR:
-		return syscall.ENOTDIR
+		return n, target, syscall.ENOTDIR
 	case target != nil && n.mode != syscall.S_IFDIR && target.mode == syscall.S_IFDIR:
-		return syscall.EISDIR
+		return n, target, syscall.EISDIR
 	}
 	in := fuse.RenameIn{InHeader: header(oldDir), Newdir: newDir.id}
 	errno = errnoOf(k.fs.Rename(nil, &in, oldName, newName))
@@ -510,7 +513,7 @@ func (k *simKernel) renameOnce(from, to string, again bool) syscall.Errno {
 		k.drop(oldDir, oldName)
 		k.drop(newDir, newName)
 	}
-	return errno
+	return n, target, errno
 }
 
 // lockTwo locks the directories of a rename in one order.

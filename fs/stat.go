@@ -43,21 +43,34 @@ func (f *FS) stat(ctx context.Context, dir *node, name string) (entry, time.Dura
 	case cache.Absent:
 		return entry{}, left, errNoName
 	case cache.Unknown:
+		scan := f.names.Begin(prefix)
+		defer scan.Cancel()
 		var err error
 		if e, err = f.find(ctx, prefix, dir.lead, name, part, form); err != nil {
-			if errors.Is(err, s3.ErrNotFound) {
-				f.names.PutAbsent(prefix, name)
-				return entry{}, f.cfg.NegativeTTL, errNoName
-			}
-			return entry{}, 0, err
+			return f.missing(scan, name, err)
 		}
-		f.names.Put(prefix, name, e)
+		scan.Found(name, e)
 		left = f.cfg.TTL
 	}
-	if e, err := f.withPosix(ctx, prefix, name, e); err == nil || !errors.Is(err, s3.ErrNotFound) {
-		return e, left, err
+	if !f.wantsPosix(e) {
+		return e, left, nil
 	}
-	f.names.PutAbsent(prefix, name)
+	scan := f.names.Begin(prefix)
+	defer scan.Cancel()
+	e, err := f.withPosix(ctx, prefix, e)
+	if err != nil {
+		return f.missing(scan, name, err)
+	}
+	scan.Found(name, e)
+	return e, left, nil
+}
+
+// missing remembers that a name is not there, if that is what the error says.
+func (f *FS) missing(scan *cache.Scan[entry], name string, err error) (entry, time.Duration, error) {
+	if !errors.Is(err, s3.ErrNotFound) {
+		return entry{}, 0, err
+	}
+	scan.Missing(name)
 	return entry{}, f.cfg.NegativeTTL, errNoName
 }
 
@@ -141,24 +154,27 @@ func (f *FS) threeOf(ctx context.Context, key string) (s3.Page, error) {
 	return s3.Page{Objects: append(file, link...), Prefixes: dir}, err
 }
 
-// withPosix adds what the object's metadata says, if the mount is to know.
-func (f *FS) withPosix(ctx context.Context, prefix, name string, e entry) (entry, error) {
-	if !f.cfg.Posix || e.posix != nil || (e.kind == kindDir && !strings.HasSuffix(e.part, "/")) {
+// wantsPosix tells whether an entry lacks what its object's metadata says, and
+// the mount is to know.
+func (f *FS) wantsPosix(e entry) bool {
+	return f.cfg.Posix && e.posix == nil && (e.kind != kindDir || strings.HasSuffix(e.part, "/"))
+}
+
+// withPosix adds what the object's metadata says. A directory without a marker
+// object has none; a file without an object is errNoName.
+func (f *FS) withPosix(ctx context.Context, prefix string, e entry) (entry, error) {
+	info, err := f.bucket.Head(ctx, prefix+e.part)
+	if errors.Is(err, s3.ErrNotFound) && e.kind == kindDir {
+		e.posix = &posix{}
 		return e, nil
 	}
-	info, err := f.bucket.Head(ctx, prefix+e.part)
-	switch {
-	case err == nil:
-		p := parsePosix(info.Metadata)
-		e.posix = &p
-		if e.kind != kindDir {
-			e.size, e.etag, e.mtime = info.Size, info.ETag, info.LastModified
-		}
-	case errors.Is(err, s3.ErrNotFound) && e.kind == kindDir:
-		e.posix = &posix{} // no marker object
-	default:
+	if err != nil {
 		return e, err
 	}
-	f.names.Put(prefix, name, e)
+	p := parsePosix(info.Metadata)
+	e.posix = &p
+	if e.kind != kindDir {
+		e.size, e.etag, e.mtime = info.Size, info.ETag, info.LastModified
+	}
 	return e, nil
 }
