@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"sync"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -24,9 +21,6 @@ const (
 
 // partsAtOnce of one object; many objects are on their way beside it.
 const partsAtOnce = 8
-
-// abortTimeout is for giving up an upload after the run was interrupted.
-const abortTimeout = 10 * time.Second
 
 // copier copies exact versions of objects from one bucket to another, or within
 // one. It finds out by trying which way the buckets allow.
@@ -137,77 +131,17 @@ func (c *copier) noConditions() {
 	c.unconditional = true
 }
 
-func (c *copier) serverSide(ctx context.Context, v version, to place) (copied, error) {
-	if v.size > c.cfg.CopyLimit {
-		return c.inParts(ctx, v, to, c.cfg.PartSize, c.copyPart)
+func (c *copier) serverSide(ctx context.Context, v version, to place) (done copied, err error) {
+	cfg := s3.CopyConfig{
+		Source: c.from, SourceName: c.fromName, Threshold: c.cfg.CopyLimit, PartSize: c.cfg.PartSize, Parallel: partsAtOnce,
+		TagsLost: func(string) { done.tagsLost = true },
 	}
-	src := s3.Source{Bucket: c.fromName, Key: v.key, ETag: v.etag}
 	o := s3.CopyOptions{StorageClass: v.class, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch}
-	var done copied
-	request := func() (err error) {
-		done.Info, err = c.to.Copy(ctx, src, to.key, o)
+	err = c.gate.do(ctx, func() (err error) {
+		done.Info, err = s3.CopyObject(ctx, c.to, s3.Object{Key: v.key, Size: v.size, ETag: v.etag}, to.key, o, cfg)
 		return err
-	}
-	err := c.gate.do(ctx, request)
-	if errors.Is(err, s3.ErrDenied) { // perhaps only of its tags
-		o.DropTags, done.tagsLost = true, true
-		if c.gate.do(ctx, request) == nil {
-			return done, nil
-		}
-	}
+	})
 	return done, err
-}
-
-// partMover brings one part of an object into an upload.
-type partMover func(ctx context.Context, u s3.Upload, n int, v version, r s3.Range) error
-
-func (c *copier) copyPart(ctx context.Context, u s3.Upload, n int, v version, r s3.Range) error {
-	src := s3.Source{Bucket: c.fromName, Key: v.key, ETag: v.etag}
-	return c.gate.do(ctx, func() error {
-		_, err := u.CopyPart(ctx, n, src, r)
-		return err
-	})
-}
-
-// inParts makes a copy by a multipart upload, which keeps nothing of the object
-// but its bytes; all else is read first and sent along.
-func (c *copier) inParts(ctx context.Context, v version, to place, size int64, move partMover) (copied, error) {
-	var info s3.Info
-	err := c.gate.do(ctx, func() (err error) {
-		info, err = c.from.Head(ctx, v.key)
-		return err
-	})
-	if err != nil {
-		return copied{}, err
-	}
-	if info.ETag != v.etag {
-		return copied{}, &s3.Error{Op: s3.OpHead, Key: v.key, Kind: s3.ErrChanged}
-	}
-	tags, tagsLost, err := c.tags(ctx, info)
-	if err != nil {
-		return copied{}, err
-	}
-	u, err := c.to.NewUpload(ctx, to.key, s3.PutOptions{
-		Attributes: info.Attributes, StorageClass: v.class, Tags: tags, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch,
-	})
-	if err != nil {
-		return copied{}, err
-	}
-	group, partCtx := errgroup.WithContext(ctx)
-	group.SetLimit(partsAtOnce)
-	for i, r := range parts(v.size, size) {
-		group.Go(func() error { return move(partCtx, u, i+1, v, r) })
-	}
-	done := copied{tagsLost: tagsLost}
-	if err = group.Wait(); err == nil {
-		done.Info, err = u.Complete(ctx)
-	}
-	if err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
-		defer cancel()
-		return copied{}, errors.Join(err, u.Abort(ctx))
-	}
-	return done, nil
 }
 
 // tags reads the tags of an object that has any. A key that may not read them
@@ -228,16 +162,6 @@ func (c *copier) tags(ctx context.Context, info s3.Info) (tags map[string]string
 		return nil, true, nil
 	}
 	return maps.Clone(tags), false, err
-}
-
-// parts cuts an object into ranges of at least size bytes, as many as S3 allows.
-func parts(object, size int64) []s3.Range {
-	size = max(size, (object+s3.MaxParts-1)/s3.MaxParts)
-	var ranges []s3.Range
-	for off := int64(0); off < object; off += size {
-		ranges = append(ranges, s3.Range{Offset: off, Length: min(size, object-off)})
-	}
-	return ranges
 }
 
 // resultOf turns what a copy answered into what the entry records of it.

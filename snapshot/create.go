@@ -98,7 +98,7 @@ type creation struct {
 // ErrLocked if another run is at it, ErrRefused with advice where it would be
 // unsafe; after any other error a second run continues where this one ended.
 func (s *Store) Create(ctx context.Context, o CreateOptions) (*Created, error) {
-	c, existing, err := s.prepare(ctx, o)
+	c, existing, err := s.begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +167,17 @@ func (c *creation) gather(ctx context.Context) error {
 	return c.copyAll(ctx, left, plans)
 }
 
-// prepare looks at all that could forbid the run, chooses its ID and claims it.
-// It returns an existing snapshot instead if that will do.
+// begin prepares a run and claims its ID.
+func (s *Store) begin(ctx context.Context, o CreateOptions) (*creation, *Manifest, error) {
+	c, existing, err := s.prepare(ctx, o)
+	if existing != nil || err != nil {
+		return nil, existing, err
+	}
+	return c, nil, c.claim(ctx)
+}
+
+// prepare looks at all that could forbid the run and chooses its ID. It returns
+// an existing snapshot instead if that will do.
 func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manifest, error) {
 	filter, err := newFilter(o.Filter)
 	if err != nil {
@@ -200,7 +209,7 @@ func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manif
 		}
 	}
 	c.copier = s.copier(s.source, s.dest, s.cfg.SourceName)
-	return c, nil, c.claim(ctx)
+	return c, nil, nil
 }
 
 func newFilter(patterns []Pattern) (Filter, error) {

@@ -155,7 +155,7 @@ func TestTwoRunsAtOnceMakeOneSnapshot(t *testing.T) {
 	w := newWorld(t)
 	w.fill(5)
 	s := w.store()
-	c, _, err := s.prepare(t.Context(), CreateOptions{})
+	c, _, err := s.begin(t.Context(), CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestRunThatLostItsClaimStops(t *testing.T) {
 	w := newWorld(t)
 	w.fill(5)
 	slow := w.store()
-	c, _, err := slow.prepare(t.Context(), CreateOptions{})
+	c, _, err := slow.begin(t.Context(), CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

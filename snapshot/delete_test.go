@@ -171,7 +171,7 @@ func TestDeleteLeavesWhatOthersPutThere(t *testing.T) {
 func TestPruneWaitsForNobodyWhoCreates(t *testing.T) {
 	w := newWorld(t)
 	history(t, w)
-	c, _, err := w.store().prepare(t.Context(), CreateOptions{Incremental: true})
+	c, _, err := w.store().begin(t.Context(), CreateOptions{Incremental: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestRunThatLinkedToWhatIsGoneCopiesIt(t *testing.T) {
 	w := newWorld(t)
 	want := history(t, w)
 	s := w.store()
-	c, _, err := s.prepare(t.Context(), CreateOptions{Incremental: true})
+	c, _, err := s.begin(t.Context(), CreateOptions{Incremental: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestPruneRemovesIncompleteOnes(t *testing.T) {
 	history(t, w)
 	s := w.store()
 	w.fill(20)
-	c, _, err := s.prepare(t.Context(), CreateOptions{})
+	c, _, err := s.begin(t.Context(), CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

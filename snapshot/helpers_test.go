@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,4 +142,25 @@ func wantSame(t testing.TB, what string, got, want any) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("%s (-want +got):\n%s", what, diff)
 	}
+}
+
+// rotten is a bucket whose disks have lost a bit that nothing but the bytes shows.
+type rotten struct{ s3.Bucket }
+
+func (r rotten) Get(ctx context.Context, key string, o s3.GetOptions) (*s3.Body, error) {
+	body, err := r.Bucket.Get(ctx, key, o)
+	if err == nil && strings.HasPrefix(key, "data/2") {
+		body.ReadCloser = rottenBody{body.ReadCloser}
+	}
+	return body, err
+}
+
+type rottenBody struct{ io.ReadCloser }
+
+func (b rottenBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		p[0] ^= 1
+	}
+	return n, err
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -18,7 +21,7 @@ const streamTries = 5
 // that nothing is ever held whole.
 func (c *copier) stream(ctx context.Context, v version, to place) (copied, error) {
 	if v.size > c.cfg.StreamPart {
-		return c.inParts(ctx, v, to, c.cfg.StreamPart, c.streamPart)
+		return c.streamParts(ctx, v, to)
 	}
 	release, err := c.budget.take(ctx, v.size)
 	if err != nil {
@@ -42,6 +45,60 @@ func (c *copier) stream(ctx context.Context, v version, to place) (copied, error
 		return err
 	})
 	return done, err
+}
+
+// abortTimeout is for giving something up after the run was interrupted.
+const abortTimeout = 10 * time.Second
+
+// streamParts copies a large object by a multipart upload, which takes nothing
+// of the object but its bytes; all else is read first and sent along.
+func (c *copier) streamParts(ctx context.Context, v version, to place) (copied, error) {
+	var info s3.Info
+	err := c.gate.do(ctx, func() (err error) {
+		info, err = c.from.Head(ctx, v.key)
+		return err
+	})
+	if err != nil {
+		return copied{}, err
+	}
+	if info.ETag != v.etag {
+		return copied{}, &s3.Error{Op: s3.OpHead, Key: v.key, Kind: s3.ErrChanged}
+	}
+	tags, tagsLost, err := c.tags(ctx, info)
+	if err != nil {
+		return copied{}, err
+	}
+	u, err := c.to.NewUpload(ctx, to.key, s3.PutOptions{
+		Attributes: info.Attributes, StorageClass: v.class, Tags: tags, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch,
+	})
+	if err != nil {
+		return copied{}, err
+	}
+	group, partCtx := errgroup.WithContext(ctx)
+	group.SetLimit(partsAtOnce)
+	for i, r := range parts(v.size, c.cfg.StreamPart) {
+		group.Go(func() error { return c.streamPart(partCtx, u, i+1, v, r) })
+	}
+	done := copied{tagsLost: tagsLost}
+	if err = group.Wait(); err == nil {
+		done.Info, err = u.Complete(ctx)
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+		defer cancel()
+		return copied{}, errors.Join(err, u.Abort(ctx))
+	}
+	return done, nil
+}
+
+// parts cuts an object into ranges of at least size bytes, as many as S3 allows.
+func parts(object, size int64) []s3.Range {
+	size = max(size, (object+s3.MaxParts-1)/s3.MaxParts)
+	var ranges []s3.Range
+	for off := int64(0); off < object; off += size {
+		ranges = append(ranges, s3.Range{Offset: off, Length: min(size, object-off)})
+	}
+	return ranges
 }
 
 func (c *copier) streamPart(ctx context.Context, u s3.Upload, n int, v version, r s3.Range) error {
