@@ -242,7 +242,11 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 	}); err != nil {
 		return nil, errors.Join(fail(statusOf(err), "the cache directory can't be used: %w", err), e.closeAll())
 	}
-	e.journal = newUploadJournal(b.bucket, uploads, b.binding.Endpoint, b.binding.Bucket)
+	view, err := newSnapshotView(b.bucket, b.binding.Prefix)
+	if err != nil {
+		return nil, errors.Join(err, e.closeAll())
+	}
+	e.journal = newUploadJournal(view, uploads, b.binding.Endpoint, b.binding.Bucket)
 	if e.xfer, err = transfer.New(e.journal, e.blocks, transfer.Config{
 		Memory: p.memory.transfer, StageDir: e.stage.path, PartSize: p.part, Log: log,
 	}); err != nil {
@@ -250,6 +254,7 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 	}
 	cfg := p.fs
 	cfg.Prefix, cfg.RecoveryDir, cfg.FSName, cfg.Log = b.binding.Prefix, recovery, p.name(b), log
+	cfg.Snapshots = true
 	if cfg.Prefix == "" {
 		cfg.FSName = "s3://" + b.binding.Bucket
 	}

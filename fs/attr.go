@@ -196,7 +196,7 @@ func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	if f.cfg.ReadOnly {
+	if f.frozen(n) {
 		return fuse.EROFS
 	}
 	if size, ok := in.GetSize(); ok {

@@ -97,7 +97,7 @@ func (f *FS) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) 
 }
 
 func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
-	if f.cfg.ReadOnly {
+	if f.frozen(dir) {
 		return syscall.EROFS
 	}
 	p, err := f.tree.pin(ctx, dir)
@@ -185,7 +185,7 @@ func (f *FS) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name string) f
 }
 
 func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
-	if f.cfg.ReadOnly {
+	if f.frozen(dir) {
 		return syscall.EROFS
 	}
 	p, err := f.tree.pin(ctx, dir)
@@ -199,6 +199,9 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 	}
 	if e.kind != kindDir {
 		return syscall.ENOTDIR
+	}
+	if e.part == SnapshotsPart {
+		return syscall.EROFS
 	}
 	prefix := p.key + e.part
 	n := f.tree.child(dir, name)

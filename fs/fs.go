@@ -38,6 +38,9 @@ type Config struct {
 	// so that the loser among several hosts learns it at open and not at close.
 	ExclusiveAtOpen bool
 
+	// Snapshots shows the bucket's snapshots under .snapshots; see SnapshotsPart.
+	Snapshots bool
+
 	// RecoveryDir keeps what could not be saved. It must exist.
 	RecoveryDir string
 

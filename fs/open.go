@@ -31,7 +31,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 
 func (f *FS) open(ctx context.Context, n *node, flags, pid uint32) (*handle, uint32, error) {
 	h := newHandle(flags)
-	if h.write && f.cfg.ReadOnly {
+	if h.write && f.frozen(n) {
 		return nil, 0, syscall.EROFS
 	}
 	fl := f.acquire(n)
@@ -263,7 +263,7 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 // newName checks that a name may be made in a directory and returns its part
 // of the key.
 func (f *FS) newName(ctx context.Context, dir *node, name string) (part string, err error) {
-	if f.cfg.ReadOnly {
+	if f.frozen(dir) {
 		return "", syscall.EROFS
 	}
 	if len(name) > maxName {

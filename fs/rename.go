@@ -53,6 +53,9 @@ func (m *move) run(ctx context.Context) error {
 		return err
 	}
 	defer f.tree.forget(m.n.id, 1)
+	if f.frozen(m.n) {
+		return syscall.EROFS
+	}
 	if m.n.kind == kindDir {
 		return m.directory(ctx)
 	}

@@ -41,12 +41,18 @@ func (f *FS) stat(ctx context.Context, dir *node, name string) (entry, time.Dura
 	}
 	switch verdict {
 	case cache.Absent:
+		if e, ok := f.snapshotsDir(dir, name); ok {
+			return e, f.cfg.TTL, nil
+		}
 		return entry{}, left, errNoName
 	case cache.Unknown:
 		scan := f.names.Begin(prefix)
 		defer scan.Cancel()
 		var err error
 		if e, err = f.find(ctx, prefix, dir.lead, name, part, form); err != nil {
+			if virtual, ok := f.snapshotsDir(dir, name); ok && errors.Is(err, s3.ErrNotFound) {
+				return virtual, f.cfg.TTL, nil
+			}
 			return f.missing(scan, name, err)
 		}
 		scan.Found(name, e)

@@ -138,7 +138,7 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if !ok || isPosixKey(name) || strings.HasPrefix(attr, xattrS3) || n.kind != kindFile {
 		return syscall.EOPNOTSUPP
 	}
-	if f.cfg.ReadOnly {
+	if f.frozen(n) {
 		return syscall.EROFS
 	}
 	all, err := f.xattrs(ctx, n)
@@ -190,7 +190,7 @@ func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
 	if !ok || n.kind != kindFile {
 		return syscall.ENODATA
 	}
-	if f.cfg.ReadOnly {
+	if f.frozen(n) {
 		return syscall.EROFS
 	}
 	all, err := f.xattrs(ctx, n)
