@@ -5,10 +5,10 @@
 // decorator that wraps a Bucket and changes what it is there for. They go
 // around each other in this order:
 //
-//	Limit(Retry(Observe(client, see), retries), limits)
+//	Retry(Limit(Observe(client, see), limits), retries)
 //
-// so that Observe sees every attempt and what waits for its turn does not lose
-// its patience. [CopyObject] and [List] do what takes more than one request.
+// so that Observe sees every attempt, and what waits for its next attempt lets
+// others go first. [CopyObject] and [List] do what takes more than one request.
 // Package s3test has an in-memory Bucket, a fault-injecting one, and the
 // conformance suite that all of them pass.
 //

@@ -18,8 +18,8 @@ type Limits struct {
 }
 
 // Limit makes requests of b wait for their turn, each class for itself, so that
-// a listing never queues behind downloads. It belongs above [Retry], whose
-// patience would otherwise end while a request waits.
+// a listing never queues behind downloads. Below [Retry], what waits for its
+// next attempt lets others go first.
 func Limit(b Bucket, limits Limits) Bucket {
 	return &limiter{Bucket: b, control: newTurns(limits.Control), reads: newTurns(limits.Data), writes: newTurns(limits.Data)}
 }

@@ -17,7 +17,7 @@ import (
 func TestLimitAndObserveConform(t *testing.T) {
 	s3test.Run(t, func(t *testing.T) s3.Bucket {
 		m := s3test.NewMem(s3test.MemConfig{MinPartSize: 1})
-		return s3.Limit(s3.Retry(s3.Observe(m, func(s3.Event) {}), s3.RetryConfig{}), s3.Limits{Control: 2, Data: 2})
+		return s3.Retry(s3.Limit(s3.Observe(m, func(s3.Event) {}), s3.Limits{Control: 2, Data: 2}), s3.RetryConfig{})
 	}, s3test.Features{SmallParts: true})
 }
 

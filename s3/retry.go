@@ -18,9 +18,9 @@ type RetryConfig struct {
 	MinDelay time.Duration // before the second attempt, at most; doubles from then on; 0 is 100 ms
 	MaxDelay time.Duration // 0 is 20 s
 
-	// Patience bounds the time that a read or a request about metadata may
-	// take with all its attempts, and UploadPatience that of everything that
-	// writes. A body that moves on begins anew. 0 is 60 s and 10 min.
+	// Patience bounds the time that is spent on a read or a request about
+	// metadata after its first failure, and UploadPatience that on everything
+	// that writes. A body that moves on begins anew. 0 is 60 s and 10 min.
 	Patience       time.Duration
 	UploadPatience time.Duration
 
@@ -108,8 +108,8 @@ type tries struct {
 	op, key  string
 	patience time.Duration
 
-	began     time.Time
-	failed    int // attempts
+	began     time.Time // the first attempt; once that has failed, when it did
+	failed    int       // attempts
 	refreshed bool
 	fresh     int // r.refreshed when the attempt began
 }
@@ -153,7 +153,9 @@ func (t *tries) try(call func() error) error {
 // again waits until the next attempt. When there is none it returns false and
 // may make err say why.
 func (t *tries) again(err *error) bool {
-	t.failed++
+	if t.failed++; t.failed == 1 {
+		t.began = t.r.cfg.Now() // what waited long for its turn is not impatient
+	}
 	if errors.Is(*err, ErrCredentials) {
 		return t.refresh()
 	}
