@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -36,26 +37,33 @@ func (e *examination) machine() {
 	e.mounts()
 }
 
-// mounts looks for mounts whose program has died.
+// mounts looks for mounts whose program has died or hangs.
 func (e *examination) mounts() {
 	all, err := liveMounts()
 	if err != nil {
 		e.skip("mounts", "the mounts of this machine are not known: %v", err)
 		return
 	}
-	dead := 0
+	bad := 0
 	for _, m := range all {
-		var st unix.Stat_t
-		if err := unix.Stat(m.dir, &st); errors.Is(err, syscall.ENOTCONN) {
-			dead++
+		err := within(probeTime, func() error {
+			var st unix.Stat_t
+			return unix.Stat(m.dir, &st)
+		})
+		switch {
+		case errors.Is(err, syscall.ENOTCONN):
+			bad++
 			e.warn("mounts", "cgs3fs umount "+m.dir, "the program behind the mount at %s has died", m.dir)
+		case errors.Is(err, context.DeadlineExceeded):
+			bad++
+			e.warn("mounts", "is its program stopped? umount -l "+m.dir+" gives it up", "the mount at %s does not answer", m.dir)
 		}
 	}
 	switch {
 	case len(all) == 0:
 		e.ok("mounts", "nothing is mounted")
-	case dead == 0:
-		e.ok("mounts", "%s, none of them dead", plural(len(all), "mount"))
+	case bad == 0:
+		e.ok("mounts", "%s, each answers", plural(len(all), "mount"))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/cgs3fs/cgs3fs/creds"
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -133,23 +134,47 @@ func awaitKey(ctx context.Context, check func(context.Context) error, sleep func
 // moveMounts tells the mounts of a bucket to ask for their key again. stuck are
 // those that could not.
 func moveMounts(bucket string) (moved, stuck []string, err error) {
-	mounts, err := liveMounts()
+	mounts, err := mountsAt("")
 	if err != nil {
 		return nil, nil, err
 	}
 	moved = []string{}
 	for _, m := range mounts {
-		s, err := m.status()
-		if err != nil || s.More.Bucket != bucket {
-			continue // dead, or somebody else's
-		}
-		if err := m.reload(); err != nil {
-			stuck = append(stuck, m.dir)
+		// By the name that mount gives: other mounts are not touched, for one
+		// that hangs would keep us waiting.
+		name, _, _ := strings.Cut(strings.TrimPrefix(m.source, "s3://"), "/")
+		if m.kind != fuseType || name != bucket {
 			continue
 		}
-		moved = append(moved, m.dir)
+		switch err := within(answerTime, liveMount{m.dir}.reload); {
+		case errors.Is(err, unix.ENOTCONN):
+			// dead: it uses no key any more
+		case err != nil:
+			stuck = append(stuck, m.dir)
+		default:
+			moved = append(moved, m.dir)
+		}
 	}
 	return moved, stuck, nil
+}
+
+// answerTime is how long a mount may take to answer a command.
+const answerTime = 30 * time.Second
+
+// within runs f and gives up on it after d. A mount whose program is stopped
+// never answers a system call, and a call that waits for it can't be ended: its
+// goroutine then lasts as long as the program.
+func within(d time.Duration, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return context.DeadlineExceeded
+	}
 }
 
 func printRotated(c *cli.Context, out rotated) error {

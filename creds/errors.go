@@ -19,6 +19,7 @@ var (
 	ErrDenied      = capi.ErrDenied
 	ErrUnavailable = capi.ErrUnavailable     // try again later
 	ErrInvalid     = capi.ErrInvalid         // a document or a value with a mistake in it
+	ErrFailed      = capi.ErrFailed          // the foundation can't do it
 	ErrUsage       = errors.New("wrong use") // flags that contradict each other
 	ErrNoRefresh   = errors.New("no newer credentials")
 )

@@ -205,7 +205,7 @@ func TestBrokerThatRefusesIsQuoted(t *testing.T) {
 		return nil, errors.New("Service instance\nbackup not found")
 	}
 	_, err := w.open(t).CreateKey(t.Context(), instance, "snap", map[string]any{"additional_instances": []string{"backup"}})
-	if !errors.Is(err, capi.ErrInvalid) || !strings.Contains(err.Error(), "Service instance backup not found") {
+	if !errors.Is(err, capi.ErrFailed) || !strings.Contains(err.Error(), "Service instance backup not found") {
 		t.Errorf("CreateKey = %v", err)
 	}
 	user := w.AddUserProvided(w.space, "my-minio", nil, nil)
@@ -230,7 +230,7 @@ func TestFoundationInTrouble(t *testing.T) {
 		{"an error of its own", 9, 500, `{"errors":[{"code":10001,"detail":"Database\nerror"}]}`, nil, capi.ErrUnavailable, []time.Duration{0, 0, 0, 0}},
 		{"a rate limit", 1, 429, `{"errors":[{"code":10013,"detail":"Rate limit"}]}`, []string{"Retry-After", "7"}, nil, []time.Duration{7 * time.Second}},
 		{"a rate limit for a day", 1, 429, ``, []string{"Retry-After", "86400"}, nil, []time.Duration{30 * time.Second}},
-		{"no JSON", 9, 200, html, nil, capi.ErrInvalid, nil},
+		{"no JSON", 9, 200, html, nil, capi.ErrFailed, nil},
 		{"a refusal", 9, 403, `{"errors":[{"code":10003,"detail":"no"}]}`, nil, capi.ErrDenied, nil},
 		{"a bad request", 9, 400, `{"errors":[{"code":10005,"detail":"no"}]}`, nil, capi.ErrInvalid, nil},
 		{"a half JSON", 1, 503, `{"errors":`, nil, nil, []time.Duration{0}},
@@ -275,7 +275,7 @@ func TestListingThatLoops(t *testing.T) {
 	w := newWorld(t, capitest.Developer)
 	w.Fail("/v3/spaces", 99, 200, `{"pagination":{"next":{"href":"https://elsewhere.example/v3/spaces?names=x&organization_guids=o&per_page=200"}},"resources":[]}`)
 	_, err := w.open(t).Space(t.Context(), "o", "x")
-	if !errors.Is(err, capi.ErrInvalid) {
-		t.Errorf("Space = %v, want ErrInvalid", err)
+	if !errors.Is(err, capi.ErrFailed) {
+		t.Errorf("Space = %v, want ErrFailed", err)
 	}
 }

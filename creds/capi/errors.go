@@ -11,7 +11,8 @@ var (
 	ErrLoggedOut   = errors.New("not logged in to Cloud Foundry") // or the session is over
 	ErrDenied      = errors.New("not permitted")
 	ErrNotFound    = errors.New("not found")
-	ErrInvalid     = errors.New("not understood") // the request, or the answer
+	ErrInvalid     = errors.New("not understood")             // the login's file, or the request
+	ErrFailed      = errors.New("the foundation can't do it") // a job that failed, an answer that is none
 	ErrUnavailable = errors.New("service unavailable")
 )
 

@@ -42,7 +42,7 @@ func (c *Client) call(ctx context.Context, doing, method, path string, in, out a
 		return header, err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return nil, &Error{Kind: ErrInvalid, Text: doing + ": the answer is not what the API promises"}
+		return nil, &Error{Kind: ErrFailed, Text: doing + ": the answer is not what the API promises"}
 	}
 	return header, nil
 }
@@ -106,7 +106,7 @@ func (c *Client) retry(ctx context.Context, doing string, make func() (*http.Req
 		} else {
 			last = answerError(doing, status, got, body)
 		}
-		if errors.Is(last, ErrInvalid) || n == attempts-1 {
+		if errors.Is(last, ErrFailed) || n == attempts-1 {
 			break // trying again changes nothing
 		}
 		pause := min(max(jitter(firstPause<<n), retryAfter(got, c.cfg.Now())), longestPause)
@@ -156,7 +156,7 @@ func networkError(doing, host string, err error) error {
 	var wrongHost x509.HostnameError
 	var bad x509.CertificateInvalidError
 	if errors.As(err, &unknown) || errors.As(err, &wrongHost) || errors.As(err, &bad) {
-		e.Kind = ErrInvalid
+		e.Kind = ErrFailed
 		e.Text = fmt.Sprintf("%s: the certificate of %s can't be verified", doing, host)
 		e.Advice = "name your agency's certificates in SSL_CERT_FILE, or log in with cf login --skip-ssl-validation"
 	}

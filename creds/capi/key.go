@@ -67,7 +67,7 @@ func (c *Client) existingKey(ctx context.Context, instanceGUID, name string, ref
 			return keys[0], nil
 		case keys[0].Failed || c.cfg.Now().After(deadline):
 			return Binding{}, &Error{
-				Kind: ErrInvalid, Text: "a service key " + name + " is there but could not be made",
+				Kind: ErrFailed, Text: "a service key " + name + " is there but could not be made",
 				Advice: "remove it with cf delete-service-key",
 			}
 		}
@@ -99,7 +99,7 @@ func (c *Client) wait(ctx context.Context, doing, location string) error {
 	}
 	u, err := url.Parse(location)
 	if err != nil {
-		return &Error{Kind: ErrInvalid, Text: doing + ": the job has no address"}
+		return &Error{Kind: ErrFailed, Text: doing + ": the job has no address"}
 	}
 	job := "/v3/jobs/" + url.PathEscape(path.Base(u.Path)) // only its id: the token goes to no other server
 	deadline := c.cfg.Now().Add(jobTime)
@@ -115,7 +115,7 @@ func (c *Client) wait(ctx context.Context, doing, location string) error {
 		case "COMPLETE":
 			return nil
 		case "FAILED":
-			e := &Error{Kind: ErrInvalid, Text: doing + ": the service broker refused", Advice: "a failed key stays in cf service-keys until it is deleted"}
+			e := &Error{Kind: ErrFailed, Text: doing + ": the service broker refused", Advice: "a failed key stays in cf service-keys until it is deleted"}
 			if len(answer.Errors) > 0 {
 				e.Text += ": " + cleanLine(answer.Errors[0].Detail)
 			}

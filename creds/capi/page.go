@@ -52,7 +52,7 @@ func list[T any](ctx context.Context, c *Client, doing, path string, filter url.
 		}
 		next = u.RequestURI()
 	}
-	return &Error{Kind: ErrInvalid, Text: doing + ": the listing never ends"}
+	return &Error{Kind: ErrFailed, Text: doing + ": the listing never ends"}
 }
 
 // all collects a listing of which nothing is included.

@@ -200,7 +200,7 @@ func (c *Client) grant(ctx context.Context, login cfConfig, id, secret string, f
 		}
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.AccessToken == "" {
-		return answer, &Error{Kind: ErrInvalid, Text: "the UAA's answer is not a token", Status: status}
+		return answer, &Error{Kind: ErrFailed, Text: "the UAA's answer is not a token", Status: status}
 	}
 	return answer, nil
 }
