@@ -34,17 +34,14 @@ func (d *Draft) Commit(ctx context.Context, key string, o s3.PutOptions) (s3.Inf
 		defer d.mu.Unlock()
 		return s3.Info{Object: *d.base}, nil
 	}
-	mine := d.mine
 	d.mu.Unlock()
-	if mine != nil && mine.Key == key {
-		o.IfMatch, o.IfNoneMatch = mine.ETag, ""
-	}
 	info, err := d.commit(ctx, key, o)
 	if err != nil {
 		return s3.Info{}, err
 	}
 	d.mu.Lock()
-	mine, d.mine = d.mine, nil
+	mine := d.mine
+	d.mine = nil
 	d.mu.Unlock()
 	if mine != nil && mine.Key != key {
 		d.removeOld(ctx, *mine)
@@ -60,20 +57,13 @@ func (d *Draft) removeOld(ctx context.Context, old s3.Object) {
 	}
 }
 
-// commit is Commit with the turn held.
+// commit is Commit with the turn held, also of a clean draft.
 func (d *Draft) commit(ctx context.Context, key string, o s3.PutOptions) (s3.Info, error) {
-	if err := d.quiet(ctx); err != nil {
-		return s3.Info{}, err
-	}
-	d.mu.Lock()
-	s := d.stream
-	d.mu.Unlock()
-	var info s3.Info
-	var err error
-	if s != nil {
-		info, err = d.commitStream(ctx, s, key, o)
-	} else {
-		info, err = d.commitWhole(ctx, key, o)
+	info, err := d.send(ctx, key, o)
+	if err != nil {
+		if err = d.dispel(ctx, key, err); err == nil {
+			info, err = d.send(ctx, key, o)
+		}
 	}
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, s3.ErrCanceled) {
@@ -84,13 +74,45 @@ func (d *Draft) commit(ctx context.Context, key string, o s3.PutOptions) (s3.Inf
 	return info, d.settle(key, info)
 }
 
+// overMine changes o's conditions, if the draft itself made what is under key,
+// to that nobody else has changed it since.
+func (d *Draft) overMine(key string, o s3.PutOptions) s3.PutOptions {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mine != nil && d.mine.Key == key {
+		o.IfMatch, o.IfNoneMatch = d.mine.ETag, ""
+	}
+	return o
+}
+
+// send makes the content the object under key.
+func (d *Draft) send(ctx context.Context, key string, o s3.PutOptions) (s3.Info, error) {
+	if err := d.quiet(ctx); err != nil {
+		return s3.Info{}, err
+	}
+	d.mu.Lock()
+	s := d.stream
+	d.mu.Unlock()
+	if s == nil {
+		return d.commitWhole(ctx, key, d.overMine(key, o))
+	}
+	landed, err := d.landed(ctx, s)
+	switch {
+	case err != nil:
+		return s3.Info{}, err
+	case landed:
+		return d.commitWhole(ctx, key, d.overMine(key, o))
+	}
+	return d.commitStream(ctx, s, key, d.overMine(key, o))
+}
+
 // settle makes what was committed the base. A small content stays here as well,
 // for the next edit, until somebody needs the memory.
 func (d *Draft) settle(key string, info s3.Info) error {
 	d.mu.Lock()
 	info.Key, info.Size = key, d.size
 	d.base, d.baseEnd, d.key = &info.Object, d.size, key
-	d.dirty, d.stream = false, nil
+	d.dirty, d.stream, d.doubts = false, nil, nil
 	old := d.takeReader()
 	keep := d.size <= maxBuffer && d.local.mem.covers(0, d.size)
 	var err error
@@ -171,6 +193,7 @@ func (d *Draft) put(ctx context.Context, key string, o s3.PutOptions, size int64
 	defer body.release()
 	info, err := d.e.bucket.Put(ctx, key, body, o)
 	if err != nil {
+		d.doubtful(err, key, nil, func() string { return bodyETag(body) })
 		d.unfill(filled)
 		return s3.Info{}, err
 	}
@@ -185,7 +208,7 @@ func (d *Draft) commitPieces(ctx context.Context, key string, o s3.PutOptions, p
 	}
 	defer func() {
 		if err != nil {
-			d.e.abort(ctx, up)
+			_ = d.e.abort(ctx, up) // logged; what matters is why
 		}
 	}()
 	g, gctx := errgroup.WithContext(ctx)
@@ -201,16 +224,20 @@ func (d *Draft) commitPieces(ctx context.Context, key string, o s3.PutOptions, p
 	if err := g.Wait(); err != nil {
 		return s3.Info{}, err
 	}
-	return up.Complete(ctx)
+	info, err = up.Complete(ctx)
+	d.doubtful(err, key, nil, func() string { return uploadETag(up.Parts()) })
+	return info, err
 }
 
 // abort gives up an upload, also when ctx has ended.
-func (e *Engine) abort(ctx context.Context, up s3.Upload) {
+func (e *Engine) abort(ctx context.Context, up s3.Upload) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
 	defer cancel()
 	if err := up.Abort(ctx); err != nil {
-		e.log.Warn("an unfinished upload is left in the bucket", "key", up.Key(), "upload", up.ID(), "err", err)
+		e.log.Warn("an unfinished upload may be left in the bucket", "key", up.Key(), "upload", up.ID(), "err", err)
+		return fmt.Errorf("giving up the upload of %s: %w", up.Key(), err)
 	}
+	return nil
 }
 
 // copyPart makes a part of the base.

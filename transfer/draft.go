@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,6 +53,7 @@ type Draft struct {
 	local   local                          // guarded by mu
 	stream  *outflow                       // guarded by mu; nil while nothing has left
 	failed  error                          // guarded by mu; of sending on the way, until it is reported
+	doubts  []doubt                        // guarded by mu; what unanswered requests may have made
 	mine    *s3.Object                     // guarded by mu; what the draft itself published since the last Commit
 }
 
@@ -305,13 +307,15 @@ func (d *Draft) readRun(ctx context.Context, p []byte, off int64) (int, error) {
 	end = min(end, d.baseEnd)
 	d.mu.Unlock()
 	n, err := r.ReadAt(ctx, p[:end-off], off)
-	if err != nil && d.replaced(r) {
-		return 0, nil // a Commit made another version the base: read that
+	if err == nil {
+		return n, nil
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+	if !d.replaced(r) {
+		err = d.dispelNow(ctx, err)
+	} else {
+		err = nil
 	}
-	return n, err
+	return 0, err // if it is nil, another version is the base now: read that
 }
 
 // baseReader returns the reader of base. d.mu must be held.
@@ -380,7 +384,7 @@ func (d *Draft) empty(ctx context.Context) error {
 	if same {
 		return nil
 	}
-	if err := d.abandonStream(ctx); err != nil {
+	if err := d.abandonStream(ctx); errors.Is(err, s3.ErrCanceled) {
 		return err
 	}
 	d.mu.Lock()

@@ -336,6 +336,7 @@ type draftModel struct {
 	e      *Engine
 	d      *Draft
 	want   []byte
+	etag   string // of the last version that was acknowledged
 	faulty bool
 }
 
@@ -405,11 +406,20 @@ func (m *draftModel) read(off, n int64) {
 	}
 }
 
+// options are the conditions that the file system asks for.
+func (m *draftModel) options() s3.PutOptions {
+	if m.etag == "" {
+		return s3.PutOptions{IfNoneMatch: "*"}
+	}
+	return s3.PutOptions{IfMatch: m.etag}
+}
+
 func (m *draftModel) commit() {
-	_, err := m.d.Commit(bg, "a", s3.PutOptions{})
+	info, err := m.d.Commit(bg, "a", m.options())
 	if !m.tolerates("commit", err) {
 		return
 	}
+	m.etag = info.ETag
 	got, ok := m.mem.Bytes("a")
 	if !ok || !bytes.Equal(got, m.want) {
 		m.t.Fatalf("after Commit the object exists %v, differs at %d (%d bytes, want %d)", ok, differAt(got, m.want), len(got), len(m.want))
@@ -433,10 +443,16 @@ func checkDrafts(t *testing.T, faulty bool) {
 			info := mem.PutBytes("a", m.want)
 			m.want = bytes.Clone(m.want)
 			base = &info.Object
+			m.etag = info.ETag
 		}
 		m.d = e.NewDraft("a", base, DraftOptions{Sequential: rapid.Bool().Draw(t, "sequential")})
+		m.d.SetPublish(func() (string, s3.PutOptions) { return "a", m.options() })
 		if faulty {
-			b.SetPlan(s3test.Plan{Seed: rapid.Uint64().Draw(t, "seed"), Rules: []s3test.Rule{{P: 0.15, Fault: s3test.Fault{Do: s3test.Fail}}}})
+			b.SetPlan(s3test.Plan{Seed: rapid.Uint64().Draw(t, "seed"), Rules: []s3test.Rule{
+				{P: 0.1, Fault: s3test.Fault{Do: s3test.Fail}},
+				{P: 0.05, Fault: s3test.Fault{Do: s3test.Drop}},
+				{P: 0.05, Fault: s3test.Fault{Do: s3test.Cut, After: 5}},
+			}})
 		}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			m.step()

@@ -56,12 +56,15 @@ func (d *Draft) sendRest(ctx context.Context, s *outflow) error {
 func (d *Draft) complete(ctx context.Context, s *outflow, o s3.PutOptions) (s3.Info, error) {
 	up := s.up
 	if o.IfMatch != s.o.IfMatch || o.IfNoneMatch != s.o.IfNoneMatch {
-		var err error
-		if up, err = d.e.bucket.ResumeUpload(ctx, s.key, up.ID(), o); err != nil {
+		again, err := d.e.bucket.ResumeUpload(ctx, s.key, up.ID(), o)
+		if err != nil {
 			return s3.Info{}, err
 		}
+		up = again
 	}
-	return up.Complete(ctx)
+	info, err := up.Complete(ctx)
+	d.doubtful(err, s.key, s, func() string { return uploadETag(up.Parts()) })
+	return info, err
 }
 
 // completeElsewhere completes an upload whose file was renamed since it began:

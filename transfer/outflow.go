@@ -118,11 +118,12 @@ func (d *Draft) makeWay(ctx context.Context, off, end int64) error {
 }
 
 // makeWayToCut prepares for cutting the content off at size: what has left
-// beyond it cannot be taken out of an upload.
+// beyond it cannot be taken out of an upload, nor out of an object that an
+// upload may have become.
 func (d *Draft) makeWayToCut(ctx context.Context, size int64) error {
 	d.mu.Lock()
 	s := d.stream
-	cut := s != nil && (d.left(size, d.size) || s.highest > d.grid.part(size-1))
+	cut := s != nil && size < d.size && (len(d.doubts) > 0 || d.left(size, d.size) || s.highest > d.grid.part(size-1))
 	d.mu.Unlock()
 	if !cut {
 		return nil
@@ -191,7 +192,7 @@ func (d *Draft) sendFull(ctx context.Context) error {
 		}
 		begun := d.stream != nil
 		if begun {
-			d.send(n, span)
+			d.sendAhead(n, span)
 		}
 		d.mu.Unlock()
 		if !begun {
@@ -215,8 +216,8 @@ func (d *Draft) beginStream(ctx context.Context) error {
 	return nil
 }
 
-// send lets part n leave. d.mu must be held.
-func (d *Draft) send(n int, part span) {
+// sendAhead lets part n leave. d.mu must be held.
+func (d *Draft) sendAhead(n int, part span) {
 	s := d.stream
 	s.sending.add(part.off, part.end)
 	s.flying++
@@ -260,22 +261,18 @@ func (d *Draft) quiet(ctx context.Context) error {
 	}
 }
 
-// abandonStream gives up the upload and what it has.
+// abandonStream gives up the upload and what it has. On an error of the abort
+// the upload may be left in the bucket; here it is gone either way.
 func (d *Draft) abandonStream(ctx context.Context) error {
 	if err := d.quiet(ctx); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	s := d.stream
+	d.stream = nil
 	d.mu.Unlock()
 	if s == nil {
 		return nil
 	}
-	if err := s.up.Abort(ctx); err != nil && !errors.Is(err, s3.ErrNoUpload) {
-		return fmt.Errorf("giving up the upload of %s: %w", s.key, err)
-	}
-	d.mu.Lock()
-	d.stream = nil
-	d.mu.Unlock()
-	return nil
+	return d.e.abort(ctx, s.up)
 }

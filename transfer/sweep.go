@@ -25,6 +25,7 @@ type sweep struct {
 	fetched int64 // bytes
 	reads   int64 // in this window
 	missed  int64 // in this window
+	before  int64 // fetched before this window
 	futile  bool  // the cache does not hold what was fetched
 }
 
@@ -50,14 +51,14 @@ func (s *sweep) miss(i, size, block int64) (first, n int64) {
 	return first, n
 }
 
-// watch compares, from time to time, how many reads missed with how many should
-// have if all that was fetched were still there.
+// watch compares, from time to time, how many reads hit with how many should
+// have if all that was fetched before were still there.
 func (s *sweep) watch(size int64) {
 	if s.reads < sweepWindow {
 		return
 	}
-	held := min(float64(s.fetched)/float64(max(size, 1)), 1)
+	held := min(float64(s.before)/float64(max(size, 1)), 1)
 	hits := 1 - float64(s.missed)/float64(s.reads)
 	s.futile = s.futile || held > 0.25 && hits < held/2
-	s.reads, s.missed = 0, 0
+	s.reads, s.missed, s.before = 0, 0, s.fetched
 }
