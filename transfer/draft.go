@@ -179,7 +179,7 @@ func (d *Draft) WriteAt(ctx context.Context, p []byte, off int64) error {
 	d.size = max(d.size, end)
 	d.dirty = true
 	d.mu.Unlock()
-	if err := d.sendFull(ctx); err != nil {
+	if err := d.sendFull(ctx, span{}); err != nil {
 		d.mu.Lock()
 		d.failed = err // p was taken: the next write, or Commit, has to tell
 		d.mu.Unlock()

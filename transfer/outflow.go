@@ -57,8 +57,9 @@ func (d *Draft) Begun() (key string, o s3.PutOptions, ok bool) {
 func (d *Draft) lag() int64 { return min(maxBuffer, d.e.cfg.PartSize/8) }
 
 // full returns the next part that is all here and has not left, 0 if there is
-// none. d.mu must be held.
-func (d *Draft) full() (int, span) {
+// none. A part that is about to be written to, at but, is none. d.mu must be
+// held.
+func (d *Draft) full(but span) (int, span) {
 	if !d.streaming() {
 		return 0, span{}
 	}
@@ -78,7 +79,8 @@ func (d *Draft) full() (int, span) {
 			continue
 		}
 		first = false
-		if d.local.has(s.off, s.end) {
+		written := but.off < s.end && s.off < but.end
+		if !written && d.local.has(s.off, s.end) {
 			return n, s
 		}
 	}
@@ -105,11 +107,11 @@ func (d *Draft) makeWay(ctx context.Context, off, end int64) error {
 			d.mu.Unlock()
 			return d.publishNow(ctx)
 		}
-		n, _ := d.full()
+		n, _ := d.full(span{off, end})
 		landed, wait := s.landed, n != 0 && s.flying >= d.e.cfg.Parallel
 		d.mu.Unlock()
 		if !wait {
-			return d.sendFull(ctx)
+			return d.sendFull(ctx, span{off, end})
 		}
 		if err := d.await(ctx, landed); err != nil {
 			return err
@@ -180,19 +182,19 @@ func (d *Draft) await(ctx context.Context, landed <-chan struct{}) error {
 	}
 }
 
-// sendFull lets full parts leave, as many as may be on their way. The turn must
-// be held.
-func (d *Draft) sendFull(ctx context.Context) error {
+// sendFull lets full parts leave, as many as may be on their way, but not those
+// with bytes of but. The turn must be held.
+func (d *Draft) sendFull(ctx context.Context, but span) error {
 	for {
 		d.mu.Lock()
-		n, span := d.full()
+		n, part := d.full(but)
 		if n == 0 || d.stream != nil && d.stream.flying >= d.e.cfg.Parallel {
 			d.mu.Unlock()
 			return nil
 		}
 		begun := d.stream != nil
 		if begun {
-			d.sendAhead(n, span)
+			d.sendAhead(n, part)
 		}
 		d.mu.Unlock()
 		if !begun {
