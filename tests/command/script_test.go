@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
+			env.Defer(func() { detachBelow(t, env.WorkDir) })
 			env.Vars = append(harness.Env(home,
 				"WORK="+env.WorkDir,
 				"ENDPOINT="+server.Endpoint, "BUCKET="+client.Bucket, "REGION="+harness.Region,
@@ -62,6 +63,22 @@ func TestScripts(t *testing.T) {
 			return false, errors.New("no such condition")
 		},
 	})
+}
+
+// detachBelow takes down what a script that failed left mounted.
+func detachBelow(t testing.TB, dir string) {
+	t.Helper()
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		if at := strings.Fields(line)[4]; strings.HasPrefix(at, dir+"/") {
+			if out, err := exec.Command("fusermount3", "-u", "-z", at).CombinedOutput(); err != nil {
+				t.Errorf("unmounting %s: %v: %s", at, err, out)
+			}
+		}
+	}
 }
 
 // ends runs a program and checks its exit status: ends 4 cgs3fs env.
@@ -90,7 +107,7 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // complaint is what an error looks like: one line, and perhaps a hint.
-var complaint = regexp.MustCompile(`\Acgs3fs: [^A-Z\n][^\n]*\n(  [^\n]+\n)?\z`)
+var complaint = regexp.MustCompile(`\Acgs3fs: ([^A-Z\n]|[A-Z]{2})[^\n]*\n(  [^\n]+\n)?\z`)
 
 // refused is ends, and nothing on standard output, one clear line on standard
 // error, nothing left mounted, nothing left of a directory that was made.

@@ -66,7 +66,7 @@ func TestErrorsReachTheProgram(t *testing.T) {
 	}{
 		{"put denied", method("PUT"), 403, "AccessDenied", write, syscall.EACCES},
 		{"put over quota", method("PUT"), 403, "QuotaExceeded", write, syscall.EDQUOT},
-		{"put not accepted", method("PUT"), 400, "InvalidArgument", write, syscall.EIO},
+		{"put not accepted", method("PUT"), 400, "InvalidArgument", write, syscall.EINVAL},
 		{"put by an unknown key", method("PUT"), 403, "InvalidAccessKeyId", write, syscall.EACCES},
 		{"bucket gone while putting", method("PUT"), 404, "NoSuchBucket", write, syscall.EIO},
 		{"part denied", func(r *http.Request) bool { return r.URL.Query().Has("partNumber") }, 403, "AccessDenied", large, syscall.EACCES},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,10 @@ func (m *Mount) start() error {
 		return err
 	}
 	defer log.Close()
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	args := append(append([]string{}, m.options.Launcher...), m.bin, "mount", "--foreground")
 	args = append(args, m.options.Flags...)
 	args = append(args, "s3://"+m.bucket, m.Dir)
@@ -141,12 +146,15 @@ func (m *Mount) start() error {
 		close(exited)
 	}()
 	m.cmd, m.exited = cmd, exited
-	return m.awaitMount(exited)
+	return m.awaitMount(exited, before)
 }
 
-func (m *Mount) awaitMount(exited <-chan struct{}) error {
+// awaitMount waits until the process has said that it mounted: the kernel has
+// the mount a little earlier, but a process that is killed while go-fuse still
+// tries its own mount out never ends, for it waits for itself.
+func (m *Mount) awaitMount(exited <-chan struct{}, logFrom int64) error {
 	deadline := time.After(patience)
-	for !answers(m.Dir) {
+	for !m.welcomed(logFrom) {
 		select {
 		case <-exited:
 			return fmt.Errorf("cgs3fs ended: %s\n%s", m.cmd.ProcessState, m.tail())
@@ -317,13 +325,11 @@ func Mounted(dir string) bool {
 	return bytes.Contains(table, []byte(" "+dir+" "))
 }
 
-// answers reports whether dir is a mountpoint behind which a process lives.
-func answers(dir string) bool {
-	if !Mounted(dir) {
-		return false
-	}
-	_, err := os.Stat(dir)
-	return !errors.Is(err, syscall.ENOTCONN)
+// welcomed reports whether the log, from an offset on, says that the bucket is
+// mounted.
+func (m *Mount) welcomed(logFrom int64) bool {
+	log, err := os.ReadFile(m.Log)
+	return err == nil && int64(len(log)) > logFrom && bytes.Contains(log[logFrom:], []byte(" is mounted at "))
 }
 
 // PeakRSS is the largest amount of memory, in bytes, that the process has had
