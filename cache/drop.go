@@ -21,6 +21,7 @@ func (n *Names[E]) DropDir(dir string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.dirs.Remove(dir)
+	n.tellTrees(dir)
 	for s := range n.scans[dir] {
 		n.stop(s)
 	}
@@ -34,6 +35,7 @@ func (n *Names[E]) DropTree(prefix string) {
 	for _, dir := range n.beneath(prefix) {
 		n.dirs.Remove(dir)
 	}
+	n.stopTrees(prefix)
 	for dir, scans := range n.scans {
 		if !strings.HasPrefix(dir, prefix) {
 			continue

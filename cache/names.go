@@ -69,6 +69,7 @@ type Names[E any] struct {
 	bytes int64                                 // guarded by mu; the sum of dirs' bytes
 	above ancestry                              // guarded by mu; of dirs
 	scans map[string]map[*Scan[E]]struct{}      // guarded by mu; those under way
+	trees map[*TreeScan[E]]struct{}             // guarded by mu; those under way
 	begun uint64                                // guarded by mu; scans so far
 	stats NamesStats                            // guarded by mu; only the counters
 }
@@ -83,7 +84,7 @@ func NewNames[E any](cfg NamesConfig) *Names[E] {
 	}
 	n := &Names[E]{
 		cfg: cfg, scale: newScale[E](), clock: stopwatch{last: cfg.Now()}, above: newAncestry(),
-		scans: map[string]map[*Scan[E]]struct{}{},
+		scans: map[string]map[*Scan[E]]struct{}{}, trees: map[*TreeScan[E]]struct{}{},
 	}
 	// Bounded by bytes, not by count. NewLRU fails only for a size below one.
 	n.dirs, _ = simplelru.NewLRU(math.MaxInt, func(path string, d *directory[E]) {

@@ -133,6 +133,7 @@ func (n *Names[E]) stop(s *Scan[E]) bool {
 // tellScans tells the scans of a directory what happened to a name. n.mu is
 // held.
 func (n *Names[E]) tellScans(dir, name string, v Verdict) {
+	n.tellTrees(dir)
 	for s := range n.scans[dir] {
 		if s.since == nil {
 			s.since = map[string]Verdict{}

@@ -88,6 +88,7 @@ type FS struct {
 	handles  handles
 	unsaved  unsaved
 	pending  pending
+	walks    walks
 	failures failures
 	rescued  atomic.Int64
 

@@ -459,3 +459,27 @@ func TestUnavailableServerIsAnErrorAndNothingIsLost(t *testing.T) {
 	r.must(f.Close())
 	r.object("f", "precious")
 }
+
+func TestWalkIsAFewFlatListings(t *testing.T) {
+	mem := s3test.NewMem(s3test.MemConfig{})
+	for i := range 300 {
+		for j := range 10 {
+			mem.PutBytes(fmt.Sprintf("t/d%03d/s%d/f", i, j), []byte("x"))
+		}
+		mem.PutBytes(fmt.Sprintf("t/d%03d/", i), nil)
+	}
+	r := mountOver(t, mem, Config{})
+	files := 0
+	r.must(filepath.WalkDir(r.path("t"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files++
+		}
+		return err
+	}))
+	if files != 3000 {
+		t.Errorf("found %d files, want 3000", files)
+	}
+	if n := r.faulty.Calls()["ListObjectsV2"]; n > 20 {
+		t.Errorf("%d listings of 3,301 directories with 3,300 keys", n)
+	}
+}

@@ -168,11 +168,11 @@ func (f *FS) more(ctx context.Context, d *dirHandle) error {
 		return nil
 	}
 	if !d.begun {
-		d.begun = true
-		if names, left, ok := f.names.Dir(prefix); ok {
-			d.names, d.left, d.all = append(f.unsavedNames(d.dir, names), names...), left, true
-			return f.posixAll(ctx, prefix, d.names)
+		known, err := f.known(ctx, d, prefix)
+		if known || err != nil {
+			return err
 		}
+		d.begun = true
 		d.left = f.cfg.TTL
 		d.listing = newListing(prefix, d.dir.lead)
 		d.scan = f.names.Begin(prefix)
@@ -195,6 +195,25 @@ func (f *FS) more(ctx context.Context, d *dirHandle) error {
 	d.scan, d.all = nil, true
 	d.names = append(d.names, f.unsavedNames(d.dir, d.names)...)
 	return f.posixAll(ctx, prefix, d.names[from:])
+}
+
+// known takes the names from what is remembered, after a listing of the whole
+// walk that this is a part of, if it is one.
+func (f *FS) known(ctx context.Context, d *dirHandle, prefix string) (bool, error) {
+	names, left, ok := f.names.Dir(prefix)
+	if !ok && f.cfg.TTL > 0 {
+		if through := f.walks.note(f.tree, d.dir, f.cfg.Now()); through != nil {
+			if err := f.listWalk(ctx, through, prefix); err != nil {
+				return false, err
+			}
+			names, left, ok = f.names.Dir(prefix)
+		}
+	}
+	if !ok {
+		return false, nil
+	}
+	d.names, d.left, d.begun, d.all = append(f.unsavedNames(d.dir, names), names...), left, true, true
+	return true, f.posixAll(ctx, prefix, d.names)
 }
 
 // nextPage takes the page that was asked for ahead, or asks now.
