@@ -122,6 +122,7 @@ func commands() []*cli.Command {
 		servicesCommand(),
 		rotateCommand(),
 		corsCommand(),
+		snapshotCommand(),
 		doctorCommand(),
 		versionCommand(),
 		completionCommand(),

@@ -116,15 +116,13 @@ func sum256(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// abortUploads gives up all pending uploads below prefix.
+// abortUploads gives up all pending uploads below prefix, as far as this key and
+// this server let it: one that stays costs its parts' storage, and nothing else.
 func (s *Store) abortUploads(ctx context.Context, prefix string) error {
 	uploads, err := s.dest.ListUploads(ctx, prefix)
-	if errors.Is(err, s3.ErrDenied) || errors.Is(err, s3.ErrUnsupported) {
-		s.cfg.Log.Debug("pending uploads not known", "prefix", prefix, "err", err)
-		return nil
-	}
 	if err != nil {
-		return err
+		s.cfg.Log.Warn("pending uploads are not known", "prefix", prefix, "err", err)
+		return ctx.Err()
 	}
 	for _, pending := range uploads {
 		u, err := s.dest.ResumeUpload(ctx, pending.Key, pending.ID, s3.PutOptions{})

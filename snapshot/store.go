@@ -137,7 +137,8 @@ type Info struct {
 	Running  bool      `json:"running,omitempty"` // of an incomplete one: its run is alive
 }
 
-func (m *Manifest) info() Info {
+// Info is what List tells of the snapshot.
+func (m *Manifest) Info() Info {
 	return Info{
 		ID: m.ID, State: m.State, Mode: m.Mode, Started: m.Started, Finished: m.Finished,
 		Objects: m.Objects, Bytes: m.Bytes, Own: m.Own, OwnBytes: m.OwnBytes, Skipped: m.Skipped,
@@ -193,7 +194,7 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 func (s *Store) info(ctx context.Context, id ID) (Info, error) {
 	m, _, err := s.loadAny(ctx, id)
 	if err == nil {
-		return m.info(), nil
+		return m.Info(), nil
 	}
 	if !errors.Is(err, ErrNoSnapshot) {
 		return Info{}, err

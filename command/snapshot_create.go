@@ -1,0 +1,202 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/snapshot"
+)
+
+func createFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "from", Usage: "only keys below `PREFIX`"},
+		&cli.StringSliceFlag{Name: "exclude", Usage: "leave out keys that match `GLOB`: * is anything but /, ** anything"},
+		&cli.StringSliceFlag{Name: "include", Usage: "take keys that match `GLOB` although an exclude does; alone, take only these"},
+		&cli.BoolFlag{Name: "incremental", Usage: "link what is unchanged since the latest snapshot instead of copying it", DisableDefaultText: true},
+		&cli.StringFlag{Name: "parent", Usage: "link to the snapshot `ID` rather than the latest"},
+		&cli.StringFlag{Name: "full-every", Usage: "make an incremental one full if the last full one is older than `AGE`, such as 30d"},
+		&cli.BoolFlag{Name: "if-missing", Usage: "do nothing if there is one of today", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "no-resume", Usage: "begin anew, also if one of today was interrupted", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "strict", Usage: "fail if any object can't be read", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "allow-public", Usage: "also if anybody may read the bucket that the copies go to", DisableDefaultText: true},
+		&cli.StringFlag{Name: "verify", Usage: "when it is made, verify it by `LEVEL` head or read, too"},
+		takeOverFlag(), dryRunFlag(), progressFlag(), jsonFlag(),
+	}, commentFlags()...)
+}
+
+// noteFlags are what adopt has of them.
+func noteFlags() []cli.Flag {
+	return append(commentFlags(), takeOverFlag(), progressFlag(), jsonFlag())
+}
+
+func commentFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "note", Usage: "a `TEXT` to remember it by"},
+		&cli.StringSliceFlag{Name: "tag", Usage: "a `TAG`, for prune --keep-tag"},
+	}
+}
+
+func createOptions(c *cli.Context) snapshot.CreateOptions {
+	o := snapshot.CreateOptions{
+		From: c.String("from"), Comment: c.String("note"), Tags: c.StringSlice("tag"),
+		Incremental: c.Bool("incremental") || c.String("parent") != "", Parent: c.String("parent"),
+		IfMissing: c.Bool("if-missing"), NoResume: c.Bool("no-resume"), TakeOver: c.Bool("take-over"),
+		Strict: c.Bool("strict"), AllowPublic: c.Bool("allow-public"), Progress: &snapshot.Progress{},
+	}
+	for _, glob := range c.StringSlice("exclude") {
+		o.Filter = append(o.Filter, snapshot.Pattern{Exclude: glob})
+	}
+	for _, glob := range c.StringSlice("include") {
+		o.Filter = append(o.Filter, snapshot.Pattern{Include: glob})
+	}
+	return o
+}
+
+func snapshotCreate(c *cli.Context, open snapshotOpener) error {
+	v := &values{c: c}
+	fullEvery := v.age("full-every")
+	level, err := levelOf(c.String("verify"))
+	if err := errors.Join(v.err, err); err != nil {
+		return err
+	}
+	s, err := openFor(c, open, 0, 0)
+	if err != nil {
+		return err
+	}
+	o := createOptions(c)
+	if o.Incremental && fullEvery > 0 {
+		due, err := s.fullDue(c, fullEvery)
+		if err != nil {
+			return err
+		}
+		o.Incremental = !due
+	}
+	if c.Bool("dry-run") {
+		return s.printEstimate(c, o)
+	}
+	var made *snapshot.Created
+	err = s.watch(c, o.Progress, func() (err error) {
+		made, err = s.store.Create(c.Context, o)
+		return err
+	})
+	if err != nil {
+		return interruptedCreate(err)
+	}
+	if err := s.printCreated(c, made); err != nil {
+		return err
+	}
+	if level != snapshot.ByListing && !made.Existed {
+		if err := s.verify(c, []snapshot.ID{made.ID}, snapshot.VerifyOptions{Level: level}); err != nil {
+			return err
+		}
+	}
+	if made.State == snapshot.Partial && !made.Existed {
+		return fail(exitPartly, "%d objects are not in %s", made.Skipped, made.ID).try("cgs3fs snapshot show %s names them", made.ID)
+	}
+	return nil
+}
+
+// interruptedCreate tells what a second run will do.
+func interruptedCreate(err error) error {
+	for _, final := range []error{snapshot.ErrLocked, snapshot.ErrRefused, snapshot.ErrLost, snapshot.ErrNoSnapshot} {
+		if errors.Is(err, final) {
+			return err
+		}
+	}
+	return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command goes on where this run ended; nothing is copied twice")
+}
+
+// fullDue says whether the last full snapshot is older than every.
+func (s *snapshotSession) fullDue(c *cli.Context, every time.Duration) (bool, error) {
+	list, err := s.store.List(c.Context)
+	if err != nil {
+		return false, err
+	}
+	for _, info := range snapshot.Existing(list) {
+		if info.Mode == snapshot.Full && s.now().Sub(info.Started) < every {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// createdJSON is a manifest without its segments, which are of no use to people.
+type createdJSON struct {
+	snapshot.Info
+	Existed  bool  `json:"existed"`
+	Resumed  bool  `json:"resumed"`
+	Copies   int64 `json:"copies"`
+	TagsLost int64 `json:"tags_lost,omitempty"`
+	Changed  int64 `json:"changed_during,omitempty"`
+	Vanished int64 `json:"vanished_during,omitempty"`
+}
+
+func (s *snapshotSession) printCreated(c *cli.Context, made *snapshot.Created) error {
+	if c.Bool("json") {
+		return printJSON(s.out, createdJSON{
+			made.Info(), made.Existed, made.Resumed, made.Copies, made.TagsLost, made.Changed, made.Vanished,
+		})
+	}
+	if made.Existed {
+		_, err := fmt.Fprintf(s.out, "%s is there already: %s\n", made.ID, objects(made.Objects, made.Bytes))
+		return err
+	}
+	how := string(made.Copy)
+	if made.Own < made.Objects {
+		how = fmt.Sprintf("%s of them linked", humanize.Comma(made.Objects-made.Own))
+	}
+	if how != "" {
+		how = ", " + how
+	}
+	_, err := fmt.Fprintf(s.out, "%s: %s%s\n", made.ID, objects(made.Objects, made.Bytes), how)
+	if made.Changed+made.Vanished > 0 {
+		notef(c, "meanwhile %d objects were changed, and are in it as they are now; %d were deleted, and are not", made.Changed, made.Vanished)
+	}
+	if made.TagsLost > 0 {
+		notef(c, "%d objects lost their tags, which this key may not read or write", made.TagsLost)
+	}
+	return err
+}
+
+func (s *snapshotSession) printEstimate(c *cli.Context, o snapshot.CreateOptions) error {
+	est, err := s.store.Plan(c.Context, o)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(s.out, est)
+	}
+	if est.Existed {
+		_, err := fmt.Fprintf(s.out, "%s is there already; nothing to do\n", est.ID)
+		return err
+	}
+	verb := "would make"
+	if est.Resume {
+		verb = "would finish"
+	}
+	_, err = fmt.Fprintf(s.out, "%s %s: %s\n  to copy: %s\n  requests: %s listings, %s writes, about $%.2f\n",
+		verb, est.ID, objects(est.Objects, est.Bytes), objects(est.Copies, est.Copied),
+		humanize.Comma(est.Lists), humanize.Comma(est.Writes), est.Dollars)
+	return err
+}
+
+func snapshotAdopt(c *cli.Context, open snapshotOpener) error {
+	s, err := openFor(c, open, 1, 1)
+	if err != nil {
+		return err
+	}
+	o := createOptions(c)
+	var made *snapshot.Created
+	err = s.watch(c, o.Progress, func() (err error) {
+		made, err = s.store.Adopt(c.Context, c.Args().First(), o)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.printCreated(c, made)
+}

@@ -1,0 +1,178 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/snapshot"
+)
+
+func pruneFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "keep-last", Usage: "keep the last `N`", DefaultText: "none"},
+		&cli.IntFlag{Name: "keep-hourly", Usage: "keep the newest of each of the last `N` hours that have one", DefaultText: "none"},
+		&cli.IntFlag{Name: "keep-daily", Usage: "likewise of `N` days, in UTC", DefaultText: "none"},
+		&cli.IntFlag{Name: "keep-weekly", Usage: "likewise of `N` weeks", DefaultText: "none"},
+		&cli.IntFlag{Name: "keep-monthly", Usage: "likewise of `N` months", DefaultText: "none"},
+		&cli.IntFlag{Name: "keep-yearly", Usage: "likewise of `N` years", DefaultText: "none"},
+		&cli.StringFlag{Name: "keep-within", Usage: "keep all that are not older than `AGE` before the newest, such as 30d"},
+		&cli.StringSliceFlag{Name: "keep-tag", Usage: "keep all with the `TAG`"},
+		&cli.BoolFlag{Name: "incomplete", Usage: "remove what interrupted runs left, too", DisableDefaultText: true},
+		takeOverFlag(), dryRunFlag(), jsonFlag(),
+	}
+}
+
+func snapshotPrune(c *cli.Context, open snapshotOpener) error {
+	v := &values{c: c}
+	o := snapshot.PruneOptions{
+		Policy: snapshot.Policy{
+			Last: c.Int("keep-last"), Hourly: c.Int("keep-hourly"), Daily: c.Int("keep-daily"), Weekly: c.Int("keep-weekly"),
+			Monthly: c.Int("keep-monthly"), Yearly: c.Int("keep-yearly"),
+			Within: v.age("keep-within"), Tags: c.StringSlice("keep-tag"),
+		},
+		Incomplete: c.Bool("incomplete"), DryRun: c.Bool("dry-run"), TakeOver: c.Bool("take-over"),
+	}
+	if v.err != nil {
+		return v.err
+	}
+	if o.Policy.Empty() && !o.Incomplete {
+		return usagef("no rule says what to keep").try("for example: cgs3fs snapshot prune --keep-daily 7 --keep-weekly 5 --keep-monthly 12 --dry-run")
+	}
+	s, err := openFor(c, open, 0, 0)
+	if err != nil {
+		return err
+	}
+	pruned, err := s.store.Prune(c.Context, o)
+	if err != nil {
+		return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command finishes what was begun")
+	}
+	return s.printPruned(c, o, pruned)
+}
+
+// prunedJSON is what prune prints.
+type prunedJSON struct {
+	DryRun    bool               `json:"dry_run,omitempty"`
+	Decisions []decisionJSON     `json:"decisions"`
+	Removed   []snapshot.Removal `json:"removed"`
+}
+
+type decisionJSON struct {
+	ID      snapshot.ID `json:"id"`
+	Keep    bool        `json:"keep"`
+	Reasons []string    `json:"reasons,omitempty"`
+}
+
+func (s *snapshotSession) printPruned(c *cli.Context, o snapshot.PruneOptions, pruned *snapshot.Pruned) error {
+	if c.Bool("json") {
+		out := prunedJSON{DryRun: o.DryRun, Decisions: []decisionJSON{}, Removed: pruned.Removed}
+		for _, d := range pruned.Decisions {
+			out.Decisions = append(out.Decisions, decisionJSON{d.ID, d.Keep(), d.Reasons})
+		}
+		return printJSON(s.out, out)
+	}
+	rows := [][]string{{"SNAPSHOT", "", "SIZE", "WHY"}}
+	for _, d := range pruned.Decisions {
+		verdict := "keep"
+		if !d.Keep() {
+			verdict = "remove"
+		}
+		rows = append(rows, []string{string(d.ID), verdict, objects(d.Objects, d.Bytes), strings.Join(d.Reasons, "; ")})
+	}
+	if len(rows) > 1 {
+		if err := printTable(s.out, rows); err != nil {
+			return err
+		}
+	}
+	for _, info := range pruned.Incomplete {
+		if !o.Incomplete {
+			notef(c, "%s is incomplete and nobody is at it; --incomplete removes it", info.ID)
+		}
+	}
+	return s.printRemovals(c, o.DryRun, pruned.Removed)
+}
+
+func (s *snapshotSession) printRemovals(c *cli.Context, dryRun bool, removed []snapshot.Removal) error {
+	verb := "removed"
+	if dryRun {
+		verb = "would remove"
+	}
+	for _, r := range removed {
+		if _, err := fmt.Fprintf(s.out, "%s %s: %s\n", verb, r.ID, objects(r.Objects, r.Bytes)); err != nil {
+			return err
+		}
+		if r.Foreign > 0 {
+			notef(c, "%s: %d objects were left, as somebody changed them since, such as %s", r.ID, r.Foreign, printable(r.Example))
+		}
+	}
+	return nil
+}
+
+func snapshotDelete(c *cli.Context, open snapshotOpener) error {
+	s, err := openFor(c, open, 1, -1)
+	if err != nil {
+		return err
+	}
+	ids, err := s.anyIDs(c)
+	if err != nil {
+		return err
+	}
+	removed, err := s.store.Delete(c.Context, ids, snapshot.DeleteOptions{DryRun: c.Bool("dry-run"), TakeOver: c.Bool("take-over")})
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printJSON(s.out, removed)
+	}
+	return s.printRemovals(c, c.Bool("dry-run"), removed)
+}
+
+// anyIDs resolves arguments that may also name incomplete snapshots.
+func (s *snapshotSession) anyIDs(c *cli.Context) ([]snapshot.ID, error) {
+	var ids []snapshot.ID
+	for _, name := range c.Args().Slice() {
+		id, err := snapshot.ParseID(name)
+		if err != nil {
+			id, err = s.oneID(c.Context, name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func snapshotPin(c *cli.Context, open snapshotOpener) error {
+	s, err := openFor(c, open, 1, -1)
+	if err != nil {
+		return err
+	}
+	ids, err := s.namedIDs(c)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := s.store.Pin(c.Context, id, c.Command.Name == "pin"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func snapshotMaterialize(c *cli.Context, open snapshotOpener) error {
+	s, err := openFor(c, open, 1, 1)
+	if err != nil {
+		return err
+	}
+	id, err := s.oneID(c.Context, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if err := s.store.Materialize(c.Context, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s has a copy of its own of every object\n", id)
+	return err
+}

@@ -1,0 +1,158 @@
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+	"github.com/cgs3fs/cgs3fs/snapshot"
+)
+
+// snapshotDesk runs snapshot commands in this process, over a bucket in memory.
+type snapshotDesk struct {
+	t        *testing.T
+	mem      *s3test.Mem
+	clock    time.Time
+	out, err bytes.Buffer
+}
+
+func newSnapshotDesk(t *testing.T) *snapshotDesk {
+	t.Helper()
+	d := &snapshotDesk{t: t, clock: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
+	d.mem = s3test.NewMem(s3test.MemConfig{Now: d.now})
+	for _, key := range []string{"a.txt", "dir/b.txt", "dir/c.tmp"} {
+		d.mem.PutBytes(key, []byte("content of "+key))
+	}
+	return d
+}
+
+func (d *snapshotDesk) now() time.Time { return d.clock }
+
+func (d *snapshotDesk) open(c *cli.Context, readOnly bool) (*snapshotSession, error) {
+	cfg := snapshot.Config{Source: d.mem, SourceName: "bucket", Prefix: c.String("prefix"), Now: d.now, ReadOnly: readOnly}
+	store, err := snapshot.Open(cfg)
+	return &snapshotSession{
+		cfg: cfg, store: store, out: &d.out, err: &d.err, now: d.now,
+		openOther: func(address string) (s3.Bucket, string, error) {
+			return d.mem, strings.TrimPrefix(address, "s3://bucket/"), nil
+		},
+	}, err
+}
+
+// run runs a command and returns its exit status and standard output.
+func (d *snapshotDesk) run(args ...string) (int, string) {
+	d.t.Helper()
+	d.out.Reset()
+	d.err.Reset()
+	app := newApp()
+	app.Writer, app.ErrWriter = &d.out, &d.err
+	app.Commands = []*cli.Command{snapshotCommandWith(d.open, sourceFlags())}
+	err := app.RunContext(d.t.Context(), flagsFirst(app, append([]string{"cgs3fs", "snapshot"}, args...)))
+	if err != nil {
+		printError(&d.err, err)
+	}
+	return exitOf(err), d.out.String()
+}
+
+func exitOf(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	return statusOf(err)
+}
+
+func (d *snapshotDesk) want(status int, text string, args ...string) {
+	d.t.Helper()
+	got, out := d.run(args...)
+	if got != status || !strings.Contains(out+d.err.String(), text) {
+		d.t.Errorf("snapshot %s: status %d, want %d with %q:\n%s%s", strings.Join(args, " "), got, status, text, out, &d.err)
+	}
+}
+
+func TestSnapshotCommandsFromDayToDay(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitNotFound, "no complete snapshot", "list", "--max-age", "8d")
+	before := len(d.mem.Keys())
+	d.want(exitOK, "would make 2026-11-23: 3 objects", "--dry-run")
+	if after := len(d.mem.Keys()); after != before {
+		t.Errorf("a dry run wrote %d keys", after-before)
+	}
+	d.want(exitOK, "2026-11-23: 2 objects", "--exclude", "*.tmp", "--note", "first", "--tag", "keep")
+	d.want(exitOK, "is there already", "create", "--if-missing")
+	d.want(exitOK, "first [keep]", "list")
+	d.want(exitOK, "", "list", "--max-age", "8d")
+	d.clock = d.clock.Add(9 * 24 * time.Hour)
+	d.want(exitNotFound, "newest complete snapshot is of 2026-11-23", "list", "--max-age", "8d")
+	d.want(exitOK, "2026-12-02: 3 objects", "create", "--incremental")
+	d.want(exitOK, "dir/b.txt", "show", "latest", "dir")
+	d.want(exitNotFound, "holds nothing", "show", "latest", "nowhere/")
+	d.want(exitOK, "content of a.txt", "cat", "latest", "a.txt")
+	d.want(exitOK, "+ dir/c.tmp", "diff", "2026-11", "latest")
+	d.want(exitDiffers, "added: 1 object", "diff", "2026-11", "latest", "--stat", "--exit-code")
+	d.want(exitOK, "2026-12-02: 3 objects, 56 B: whole", "verify", "--all", "--level", "read")
+	d.want(exitOK, "keep  2 objects, 36 B  tag keep", "prune", "--keep-last", "1", "--keep-tag", "keep", "--dry-run")
+	d.want(exitOK, "removed 2026-11-23", "prune", "--keep-last", "1")
+	d.want(exitOK, "whole", "verify", "latest")
+	d.want(exitRefused, "no complete snapshot would be left", "delete", "2026-12-02")
+}
+
+func TestSnapshotCommandsMistakes(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitNotFound, "snapshot list shows", "show", "latest")
+	d.want(exitUsage, "which snapshots?", "verify")
+	d.want(exitUsage, "no rule says what to keep", "prune")
+	d.want(exitUsage, "levels are", "verify", "--all", "--level", "deep")
+	d.want(exitUsage, "samples look like", "verify", "--all", "--sample", "8/7")
+	d.want(exitUsage, "there is no command", "crate")
+	d.want(exitUsage, "needs ID", "cat", "x")
+	d.want(exitNotFound, "no such snapshot", "delete", "2020-01-01")
+	d.mem.SetPublic(true)
+	d.want(exitRefused, "anybody may read", "create")
+}
+
+func TestSnapshotRestoreCommand(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitOK, "3 objects", "create")
+	d.clock = d.clock.Add(time.Hour)
+	d.mem.PutBytes("a.txt", []byte("spoilt"))
+	d.want(exitDiffers, "M a.txt", "diff", "latest", "live", "--exit-code")
+	d.want(exitOK, "would restore from 2026-11-23: 1 object", "restore", "latest", "--dry-run")
+	d.want(exitOK, "what was changed is in 2026-11-23T100000Z", "restore", "latest")
+	if data, _ := d.mem.Bytes("a.txt"); string(data) != "content of a.txt" {
+		t.Errorf("a.txt is %q", data)
+	}
+	d.want(exitOK, "restored", "restore", "latest", "--to", "s3://bucket/back/", "dir/")
+	if data, _ := d.mem.Bytes("back/dir/b.txt"); string(data) != "content of dir/b.txt" {
+		t.Errorf("back/dir/b.txt is %q", data)
+	}
+	dir := t.TempDir()
+	d.mem.PutBytes("x//y", nil)
+	d.clock = d.clock.Add(time.Hour)
+	d.want(exitOK, "", "create")
+	d.want(exitPartly, "are no paths", "restore", "2026-11-23T11", "--to-dir", dir)
+	if data, _ := os.ReadFile(filepath.Join(dir, "dir/b.txt")); string(data) != "content of dir/b.txt" {
+		t.Errorf("the file has %q", data)
+	}
+}
+
+func TestSnapshotJSONIsJSON(t *testing.T) {
+	d := newSnapshotDesk(t)
+	for _, args := range [][]string{
+		{"create", "--dry-run", "--json"}, {"create", "--json"}, {"list", "--json"}, {"show", "latest", "--json"},
+		{"verify", "latest", "--json"}, {"diff", "latest", "live", "--stat", "--json"}, {"restore", "latest", "--json"},
+		{"prune", "--keep-last", "1", "--json"},
+	} {
+		status, out := d.run(args...)
+		if status != exitOK || !json.Valid([]byte(out)) {
+			t.Errorf("%v: status %d:\n%s%s", args, status, out, &d.err)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package command
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/cgs3fs/cgs3fs/snapshot"
+)
+
+// parseAge reads 8d, 2w, 36h, or a duration as other flags take it. A day is 24
+// hours, a month 30 days and a year 365.
+func parseAge(s string) (time.Duration, bool) {
+	const day = 24 * time.Hour
+	units := map[byte]time.Duration{'d': day, 'w': 7 * day, 'y': 365 * day}
+	if s == "" {
+		return 0, true
+	}
+	unit, known := units[s[len(s)-1]]
+	if rest, isMonths := strings.CutSuffix(s, "mo"); isMonths {
+		s, unit, known = rest+"M", 30*day, true
+	}
+	if !known {
+		return parseDuration(s)
+	}
+	n, err := strconv.ParseFloat(s[:len(s)-1], 64)
+	return time.Duration(n * float64(unit)), err == nil && n >= 0 && n < 100_000
+}
+
+// age reads a flag that is a length of time in days, mostly.
+func (v *values) age(name string) time.Duration {
+	d, ok := parseAge(v.c.String(name))
+	if !ok {
+		v.wrong(name, "ages look like 8d, 2w, 6mo or 36h")
+	}
+	return d
+}
+
+// sample reads 3/7, or a percentage, which is one part of as many as it takes.
+func (v *values) sample(name string) snapshot.Sample {
+	s := v.c.String(name)
+	if s == "" {
+		return snapshot.Sample{}
+	}
+	if percent, ok := strings.CutSuffix(s, "%"); ok {
+		if p, err := strconv.ParseFloat(percent, 64); err == nil && p > 0 && p <= 100 {
+			return snapshot.Sample{N: 1, Of: int(100/p + 0.5)}
+		}
+	} else if n, of, ok := strings.Cut(s, "/"); ok {
+		part, errN := strconv.Atoi(n)
+		parts, errOf := strconv.Atoi(of)
+		if errN == nil && errOf == nil && part >= 1 && part <= parts {
+			return snapshot.Sample{N: part, Of: parts}
+		}
+	}
+	v.wrong(name, "samples look like 5% or 3/7")
+	return snapshot.Sample{}
+}
+
+// objects is a number of objects and their size, for people.
+func objects(n, bytes int64) string {
+	word := "objects"
+	if n == 1 {
+		word = "object"
+	}
+	return fmt.Sprintf("%s %s, %s", humanize.Comma(n), word, humanize.IBytes(uint64(bytes)))
+}
