@@ -387,10 +387,23 @@ func TestNoCommandShowsASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := [][]string{
-		{"services"}, {"services", "--json"}, {"services", "missing"}, {"doctor"}, {"doctor", "--json", "--write-test"},
-		{"rotate", "files"}, {"rotate", "files", "--force", "--json"}, {"rotate", "missing"}, {"env", "missing"},
-		{"env", "--key", "missing", "files"}, {"env", "--app", "missing"}, {"env", "--format", "xml"}, {"env", "--unknown"},
-		{"env", "--credentials", bad}, {"doctor", "--credentials", bad}, {"env", "--credentials", home}, {"doctor", "--bucket", "x", "--profile", "none"},
+		{"services"},
+		{"services", "--json"},
+		{"services", "missing"},
+		{"doctor"},
+		{"doctor", "--json", "--write-test"},
+		{"rotate", "files"},
+		{"rotate", "files", "--force", "--json"},
+		{"rotate", "missing"},
+		{"env", "missing"},
+		{"env", "--key", "missing", "files"},
+		{"env", "--app", "missing"},
+		{"env", "--format", "xml"},
+		{"env", "--unknown"},
+		{"env", "--credentials", bad},
+		{"doctor", "--credentials", bad},
+		{"env", "--credentials", home},
+		{"doctor", "--bucket", "x", "--profile", "none"},
 	}
 	for _, when := range []struct {
 		name   string

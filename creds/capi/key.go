@@ -56,6 +56,7 @@ func (c *Client) CreateKey(ctx context.Context, instanceGUID, name string, param
 // there is none the refusal had another reason.
 func (c *Client) existingKey(ctx context.Context, instanceGUID, name string, refusal *Error) (Binding, error) {
 	deadline := c.cfg.Now().Add(jobTime)
+	c.cfg.Progress("waiting for the service key " + name)
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		keys, err := c.Keys(ctx, instanceGUID, name)
 		switch {
@@ -71,7 +72,6 @@ func (c *Client) existingKey(ctx context.Context, instanceGUID, name string, ref
 				Advice: "remove it with cf delete-service-key",
 			}
 		}
-		c.cfg.Progress("waiting for the service key " + name)
 		if err := c.cfg.Sleep(ctx, pause); err != nil {
 			return Binding{}, err
 		}
@@ -103,6 +103,7 @@ func (c *Client) wait(ctx context.Context, doing, location string) error {
 	}
 	job := "/v3/jobs/" + url.PathEscape(path.Base(u.Path)) // only its id: the token goes to no other server
 	deadline := c.cfg.Now().Add(jobTime)
+	c.cfg.Progress(doing)
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		var answer struct {
 			State  string
@@ -124,7 +125,6 @@ func (c *Client) wait(ctx context.Context, doing, location string) error {
 		if c.cfg.Now().After(deadline) {
 			return &Error{Kind: ErrUnavailable, Text: fmt.Sprintf("%s: not done after %v", doing, jobTime), Advice: "see cf service-keys in a while"}
 		}
-		c.cfg.Progress(doing)
 		if err := c.cfg.Sleep(ctx, pause); err != nil {
 			return err
 		}
