@@ -119,13 +119,13 @@ func TestEmptyDraftMakesAnEmptyObject(t *testing.T) {
 
 func TestLargeFileLeavesWhileItIsWritten(t *testing.T) {
 	b, mem := bucket()
-	e := newEngine(t, b, Config{Memory: 24 << 20, PartSize: 1 << 20, Limits: Limits{MinPartSize: 1}})
-	want := noise(60<<20+5, 1)
+	e := newEngine(t, b, Config{Memory: 16 << 20, PartSize: 1 << 20, Limits: Limits{MinPartSize: 1}})
+	want := noise(30<<20+5, 1)
 	d := newDraft(t, e, "a", nil, true)
 	for off := 0; off < len(want); off += 128 << 10 {
 		write(t, d, want[off:min(off+128<<10, len(want))], int64(off))
 	}
-	if n := b.Calls()[s3.OpPart]; n < 30 {
+	if n := b.Calls()[s3.OpPart]; n < 15 {
 		t.Errorf("%d parts have left before Commit", n)
 	}
 	if n := e.Stats().Staged; n != 0 {
@@ -136,8 +136,8 @@ func TestLargeFileLeavesWhileItIsWritten(t *testing.T) {
 	if n := len(mem.Uploads()); n != 0 {
 		t.Errorf("%d uploads are left", n)
 	}
-	if n := b.Calls()[s3.OpPart]; n != 61 {
-		t.Errorf("%d parts were sent, want 61", n)
+	if n := b.Calls()[s3.OpPart]; n != 31 {
+		t.Errorf("%d parts were sent, want 31", n)
 	}
 }
 
@@ -213,12 +213,12 @@ func TestFileRenamedWhileItIsSent(t *testing.T) {
 func TestEditInPlaceSendsLittle(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{Limits: Limits{MinPartSize: 1 << 20}})
-	want := noise(64<<20, 1)
+	want := noise(24<<20, 1)
 	info := mem.PutBytes("a", want)
 	d := newDraft(t, e, "a", &info.Object, false)
-	write(t, d, []byte("edit"), 30<<20)
-	copy(want[30<<20:], "edit")
-	write(t, d, []byte("more"), 64<<20)
+	write(t, d, []byte("edit"), 12<<20)
+	copy(want[12<<20:], "edit")
+	write(t, d, []byte("more"), 24<<20)
 	want = append(want, "more"...)
 	commit(t, d, "a", s3.PutOptions{IfMatch: info.ETag})
 	checkObject(t, mem, "a", want)

@@ -53,6 +53,7 @@ func noise(n int, seed uint64) []byte {
 }
 
 // bucket returns a bucket that counts and spoils calls, and the one behind it.
+// Its ETags are MD5s: the draft knows its own content by them.
 func bucket() (*s3test.Faulty, *s3test.Mem) {
 	mem := s3test.NewMem(s3test.MemConfig{MinPartSize: 1})
 	return s3test.NewFaulty(mem, s3test.Plan{}), mem

@@ -49,11 +49,11 @@ func readAll(t testing.TB, r *Reader, step int) []byte {
 func TestSequentialReadReturnsTheObject(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{Memory: 32 << 20})
-	for _, size := range []int{1, 4096, 1 << 20, firstRange - 1, firstRange, firstRange + 1, 20<<20 + 7} {
+	for _, size := range []int{1, 4096, 1 << 20, firstRange - 1, firstRange, firstRange + 1, 6<<20 + 7} {
 		want := noise(size, uint64(size))
 		info := mem.PutBytes("a", want)
 		for _, hint := range []s3.Object{{}, info.Object, {ETag: `"old"`, Size: 100}, {ETag: `"old"`, Size: 4 << 20}} {
-			for _, step := range []int{128 << 10, 1 << 20, 1<<20 - 4096} {
+			for _, step := range []int{128 << 10, 1<<20 - 4096} {
 				r := mustOpen(t, e, "a", hint)
 				if got := readAll(t, r, step); !bytes.Equal(got, want) {
 					t.Errorf("%d bytes by %d, hint %d: read %d other bytes", size, step, hint.Size, len(got))
@@ -114,11 +114,11 @@ func TestUnchangedObjectIsNotSent(t *testing.T) {
 func TestReaderNeverMixesVersions(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{})
-	mem.PutBytes("a", noise(40<<20, 1))
+	mem.PutBytes("a", noise(10<<20, 1))
 	r := mustOpen(t, e, "a", s3.Object{})
-	mem.PutBytes("a", noise(40<<20, 2))
+	mem.PutBytes("a", noise(10<<20, 2))
 	p := make([]byte, 1<<20)
-	for _, off := range []int64{30 << 20, 20 << 20, 21 << 20} {
+	for _, off := range []int64{8 << 20, 5 << 20, 6 << 20} {
 		if _, err := r.ReadAt(context.Background(), p, off); !errors.Is(err, s3.ErrChanged) {
 			t.Errorf("reading the old version at %d: %v", off, err)
 		}
@@ -202,7 +202,7 @@ func TestIdleReadersGiveTheirMemoryUp(t *testing.T) {
 	want := noise(2<<20, 1)
 	info := mem.PutBytes("a", want)
 	var open []*Reader
-	for range 50 {
+	for range 20 {
 		open = append(open, mustOpen(t, e, "a", info.Object))
 	}
 	for _, r := range open {
@@ -215,7 +215,7 @@ func TestIdleReadersGiveTheirMemoryUp(t *testing.T) {
 func TestReadsOvertakingEachOtherStaySequential(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{})
-	want := noise(32<<20, 1)
+	want := noise(16<<20, 1)
 	info := mem.PutBytes("a", want)
 	r := mustOpen(t, e, "a", info.Object)
 	const step = 128 << 10
@@ -233,26 +233,26 @@ func TestReadsOvertakingEachOtherStaySequential(t *testing.T) {
 		wg.Wait()
 	}
 	if n := b.Calls()["GetObject"]; n > 8 {
-		t.Errorf("%d requests for 32 MiB", n)
+		t.Errorf("%d requests for 16 MiB", n)
 	}
 }
 
 func TestTwoHalvesAreBothReadAhead(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{})
-	want := noise(64<<20, 1)
+	want := noise(32<<20, 1)
 	info := mem.PutBytes("a", want)
 	r := mustOpen(t, e, "a", info.Object)
 	p := make([]byte, 128<<10)
-	for off := int64(0); off < 32<<20; off += int64(len(p)) {
-		for _, o := range []int64{off, off + 32<<20} {
+	for off := int64(0); off < 16<<20; off += int64(len(p)) {
+		for _, o := range []int64{off, off + 16<<20} {
 			if _, err := r.ReadAt(context.Background(), p, o); err != nil || !bytes.Equal(p, want[o:o+int64(len(p))]) {
 				t.Fatalf("at %d: %v", o, err)
 			}
 		}
 	}
 	if n := b.Calls()["GetObject"]; n > 20 {
-		t.Errorf("%d requests for 64 MiB", n)
+		t.Errorf("%d requests for 32 MiB", n)
 	}
 }
 

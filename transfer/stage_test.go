@@ -82,10 +82,10 @@ func TestSparseFileTakesNoRoom(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{StageDir: tinyDisk(t, "2m")})
 	d := newDraft(t, e, "a", nil, false)
-	if err := d.Truncate(bg, 40<<20); err != nil {
+	if err := d.Truncate(bg, 20<<20); err != nil {
 		t.Fatal(err)
 	}
-	write(t, d, []byte("end"), 40<<20)
+	write(t, d, []byte("end"), 20<<20)
 	commit(t, d, "a", s3.PutOptions{})
-	checkObject(t, mem, "a", append(make([]byte, 40<<20), "end"...))
+	checkObject(t, mem, "a", append(make([]byte, 20<<20), "end"...))
 }
