@@ -112,7 +112,7 @@ func newApp() *cli.App {
 }
 
 func commands() []*cli.Command {
-	return []*cli.Command{
+	all := []*cli.Command{
 		mountCommand(),
 		umountCommand(),
 		syncCommand(),
@@ -128,6 +128,17 @@ func commands() []*cli.Command {
 		completionCommand(),
 		manCommand(),
 	}
+	noHelpCommand(all)
+	return all
+}
+
+// noHelpCommand keeps the library from taking an argument "h" or "help" for a
+// command of its own.
+func noHelpCommand(all []*cli.Command) {
+	for _, c := range all {
+		c.HideHelpCommand = true
+		noHelpCommand(c.Subcommands)
+	}
 }
 
 // noCommand runs when the first word is no command.
@@ -141,10 +152,11 @@ func noCommand(c *cli.Context) error {
 // usageError is an error in the flags; the library has its own words for them.
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "cgs3fs"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "cgs3fs" {
-		name += " " + c.Command.Name
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName // with its parents
 	}
-	return usagef("%s", strings.TrimPrefix(err.Error(), "flag provided but ")).try("%s --help lists the options", name)
+	text := strings.Replace(err.Error(), "flag provided but not defined: ", "there is no option ", 1)
+	return usagef("%s", text).try("%s --help lists the options", name)
 }
 
 func usagef(format string, args ...any) *exitError { return fail(exitUsage, format, args...) }
