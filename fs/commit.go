@@ -18,7 +18,13 @@ import (
 // who wants to know: its close saves nothing, the opener's does.
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	h := f.handles.file(in.Fh)
-	if h == nil || !h.write || !h.file.unsaved() || h.file.inherited(in.Pid) {
+	if h == nil || !h.write {
+		return fuse.OK
+	}
+	if err := h.stale(); err != nil {
+		return f.status("close", f.tree.path(h.file.node), err) // another descriptor's save met the conflict
+	}
+	if !h.file.unsaved() || h.file.inherited(in.Pid) {
 		return fuse.OK
 	}
 	return f.status("close", f.tree.path(h.file.node), h.file.commit(request(cancel)))

@@ -41,7 +41,7 @@ type writeMode int
 const (
 	writeOver  writeMode = iota // over exactly the version that was edited
 	writeWhole                  // a whole new content: the last writer wins
-	writeNew                    // O_EXCL: the name must be free
+	writeNew                    // O_EXCL, and without O_TRUNC: the name must be free
 )
 
 // opLock is a read-write lock whose waiters can be interrupted.

@@ -233,9 +233,10 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 	if err != nil {
 		return nil, err
 	}
+	exclusive := in.Flags&syscall.O_EXCL != 0
 	mode := writeWhole
-	if in.Flags&syscall.O_EXCL != 0 {
-		mode = writeNew
+	if exclusive || in.Flags&syscall.O_TRUNC == 0 {
+		mode = writeNew // who only appends must not replace what others made since the kernel looked
 	}
 	e := entry{kind: kindFile, part: part}
 	n := f.tree.add(dir, name, e)
@@ -247,7 +248,7 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 	h := newHandle(in.Flags)
 	h.file = fl
 	fl.enter(h)
-	if mode == writeNew && f.cfg.ExclusiveAtOpen {
+	if exclusive && f.cfg.ExclusiveAtOpen {
 		if err := fl.commit(ctx); err != nil {
 			f.tree.unlink(n)
 			f.tree.forget(n.id, 1)
