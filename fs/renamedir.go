@@ -1,11 +1,9 @@
 package fs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -138,9 +136,6 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (s3.Info, error) {
 	if len(dst) > s3.MaxKeyLength {
 		return s3.Info{}, fmt.Errorf("the key %q would be too long: %w", dst, syscall.ENAMETOOLONG)
 	}
-	if o.Size == 0 && strings.HasSuffix(o.Key, "/") {
-		return m.copyMarker(ctx, o.Key, dst)
-	}
 	info, err := m.fs.copy(ctx, o, dst, s3.CopyOptions{StorageClass: o.StorageClass})
 	if errors.Is(err, s3.ErrChanged) {
 		now, headErr := m.fs.bucket.Head(ctx, o.Key)
@@ -154,18 +149,6 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (s3.Info, error) {
 	if info.LastModified.IsZero() {
 		info.LastModified = m.fs.cfg.Now()
 	}
-	return info, err
-}
-
-// copyMarker makes a directory's marker anew: servers that keep objects in a
-// file system refuse to copy one.
-func (m *move) copyMarker(ctx context.Context, key, dst string) (s3.Info, error) {
-	was, err := m.fs.bucket.Head(ctx, key)
-	if err != nil {
-		return s3.Info{}, err
-	}
-	info, err := m.fs.bucket.Put(ctx, dst, bytes.NewReader(nil), s3.PutOptions{Attributes: was.Attributes})
-	info.Key = dst
 	return info, err
 }
 

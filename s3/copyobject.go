@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,7 +68,21 @@ type copier struct {
 }
 
 func (c *copier) whole(ctx context.Context) (Info, error) {
-	return c.b.Copy(ctx, c.source, c.dst, c.options)
+	info, err := c.b.Copy(ctx, c.source, c.dst, c.options)
+	if errors.Is(err, ErrInvalid) && c.src.Size == 0 && strings.HasSuffix(c.dst, "/") {
+		return c.marker(ctx)
+	}
+	return info, err
+}
+
+// marker writes the marker object of a directory anew: servers that keep objects
+// in a file system (versitygw) refuse to copy one.
+func (c *copier) marker(ctx context.Context) (Info, error) {
+	o, err := c.putOptions(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	return c.b.Put(ctx, c.dst, strings.NewReader(""), o)
 }
 
 func (c *copier) parts(ctx context.Context) (_ Info, err error) {
