@@ -19,12 +19,12 @@ var errnos = []struct {
 }{
 	{s3.ErrCanceled, syscall.EINTR},
 	{context.Canceled, syscall.EINTR},
+	{s3.ErrChanged, syscall.ESTALE}, // before ErrNotFound: the version that was edited may be gone without another
 	{s3.ErrNotFound, syscall.ENOENT},
 	{s3.ErrDenied, syscall.EACCES},
 	{s3.ErrCredentials, syscall.EACCES},
 	{s3.ErrArchived, syscall.EACCES}, // it must be restored first
 	{s3.ErrExists, syscall.EEXIST},
-	{s3.ErrChanged, syscall.ESTALE},
 	{s3.ErrTooLarge, syscall.EFBIG},
 	{s3.ErrQuota, syscall.EDQUOT},
 	{s3.ErrUnsupported, syscall.EOPNOTSUPP},
