@@ -91,6 +91,10 @@ func mountAction(c *cli.Context) error {
 	return p.run(c)
 }
 
+// negativeTTL is how long a name that was not there is taken to be still
+// missing: short, because programs wait for files of others by looking again.
+const negativeTTL = time.Second
+
 // errSaid is an error that the process in the background has printed already.
 var errSaid = errors.New("")
 
@@ -117,7 +121,7 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"), AllowRoot: c.Bool("allow-root"),
 		Posix: c.Bool("posix-metadata"), TTL: v.ttl("metadata-ttl"), ExclusiveAtOpen: c.Bool("exclusive-at-open"),
 	}
-	p.fs.NegativeTTL = min(p.fs.TTL, 5*time.Second)
+	p.fs.NegativeTTL = min(p.fs.TTL, negativeTTL)
 	p.memory = divide(memoryLimit(v.size("memory-limit")))
 	p.fs.NamesMemory = p.memory.names
 	p.cacheMax, p.part = v.size("max-cache-size"), v.size("part-size")

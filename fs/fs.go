@@ -27,7 +27,7 @@ type Config struct {
 	AllowOther  bool
 	AllowRoot   bool
 	TTL         time.Duration // how old names and sizes in listings may be; 0: always asked
-	NegativeTTL time.Duration // the same for names that are not there
+	NegativeTTL time.Duration // the same for names that are not there; at most TTL
 	NamesMemory int64         // bytes for remembered names; 16 MiB if zero
 
 	// Posix reads owner, mode and mtime back from the objects' metadata, at the
@@ -113,7 +113,7 @@ func New(bucket s3.Bucket, xfer *transfer.Engine, cfg Config) (*FS, error) {
 		cfg:           cfg,
 		log:           cfg.Log,
 		names: cache.NewNames[entry](cache.NamesConfig{
-			TTL: cfg.TTL, NegativeTTL: cfg.NegativeTTL, MaxBytes: cfg.NamesMemory, Now: cfg.Now,
+			TTL: cfg.TTL, NegativeTTL: cfg.TTL, MaxBytes: cfg.NamesMemory, Now: cfg.Now,
 		}),
 		tree:  newTree(cfg.Prefix),
 		began: cfg.Now(),

@@ -32,12 +32,12 @@ func (f *FS) stat(ctx context.Context, dir *node, name string) (entry, time.Dura
 	if !ok {
 		return entry{}, 0, errNoName
 	}
-	e, left, verdict := f.names.Lookup(prefix, name)
-	if verdict == cache.Unknown && f.cfg.TTL > 0 && !f.names.Partial(prefix) {
+	e, left, verdict := f.lookup(prefix, name)
+	if verdict == cache.Unknown && f.fitsPage(prefix) {
 		if _, err := f.firstPage(ctx, prefix, dir.lead); err != nil {
 			return entry{}, 0, err
 		}
-		e, left, verdict = f.names.Lookup(prefix, name)
+		e, left, verdict = f.lookup(prefix, name)
 	}
 	switch verdict {
 	case cache.Absent:
@@ -69,6 +69,28 @@ func (f *FS) stat(ctx context.Context, dir *node, name string) (entry, time.Dura
 	}
 	scan.Found(name, e)
 	return e, left, nil
+}
+
+// lookup is what is remembered of a name. That it is not there holds for
+// NegativeTTL only: a file that somebody else has just written is looked for
+// sooner than a changed one, whose open asks the bucket anyway.
+func (f *FS) lookup(prefix, name string) (entry, time.Duration, cache.Verdict) {
+	e, left, v := f.names.Lookup(prefix, name)
+	if v == cache.Absent {
+		if left -= f.cfg.TTL - f.cfg.NegativeTTL; left <= 0 {
+			return e, 0, cache.Unknown
+		}
+	}
+	return e, left, v
+}
+
+// fitsPage tells whether one page of a listing may tell all of a directory.
+func (f *FS) fitsPage(prefix string) bool {
+	if f.cfg.TTL == 0 || f.names.Partial(prefix) {
+		return false
+	}
+	names, _, ok := f.names.Dir(prefix)
+	return !ok || len(names) < s3.MaxPage
 }
 
 // missing remembers that a name is not there, if that is what the error says.

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -135,11 +136,12 @@ func (d *demo) show(ctx context.Context) error {
 	if string(data) != text {
 		return errors.New("the object differs from the file")
 	}
-	if err := d.client.Write(ctx, "letters/reply.txt", []byte("Seen at once.\n")); err != nil {
+	if err := d.client.Write(ctx, "letters/reply.txt", []byte("Seen.\n")); err != nil {
 		return err
 	}
-	d.say("And the other way round: the client writes letters/reply.txt.")
-	return d.shell(ctx, "cat "+quote(d.dir)+"/letters/reply.txt", "Seen at once.\n")
+	d.say("And the other way round: the client writes letters/reply.txt. A new name is seen within a second.")
+	time.Sleep(time.Second)
+	return d.shell(ctx, "cat "+quote(d.dir)+"/letters/reply.txt", "Seen.\n")
 }
 
 // shell shows a command, runs it, shows what it printed, and checks that it
