@@ -81,7 +81,7 @@ func (l *lister) next() (c, victim *cursor, change chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.todo); n > 0 {
-		c = &cursor{span: l.todo[n-1], minimum: 1}
+		c = &cursor{span: l.todo[n-1], minimum: splitPages}
 		c.pos = c.after
 		l.todo = l.todo[:n-1]
 		l.active = append(l.active, c)
@@ -200,12 +200,16 @@ func (l *lister) split(ctx context.Context, c *cursor) error {
 		if a == c && c.through == through && c.pos < cut {
 			l.todo = append(l.todo, span{cut, through})
 			c.through = cut
-			c.minimum = 1
+			c.minimum = splitPages
 		}
 	}
 	l.changed()
 	return nil
 }
+
+// splitPages of a span must have been listed before it is worth the requests, a
+// dozen, that cutting it in two takes.
+const splitPages = 4
 
 // probes is how many requests an attempt to halve a span may take once it is
 // known where its keys begin to differ: enough to find any ASCII character.
