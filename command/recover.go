@@ -227,7 +227,7 @@ func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
 	}
 	defer d.Discard(context.WithoutCancel(c.Context))
 	key := k.Key
-	o := s3.PutOptions{Attributes: s3.Attributes{ContentType: k.rescue.Options.ContentType, Metadata: k.rescue.Options.Metadata}, IfMatch: k.rescue.Options.IfMatch}
+	o := s3.PutOptions{Attributes: s3.Attributes{ContentType: k.rescue.Options.ContentType, Metadata: k.rescue.Options.Metadata}, IfMatch: k.rescue.Options.IfMatch, IfNoneMatch: k.rescue.Options.IfNoneMatch}
 	if as := c.String("as"); as != "" {
 		key, o.IfMatch, o.IfNoneMatch = as, "", "*"
 	}
@@ -235,7 +235,7 @@ func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
 		o.IfMatch, o.IfNoneMatch = "", ""
 	}
 	if _, err := d.Commit(c.Context, key, o); err != nil {
-		if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrNotFound) {
+		if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrExists) || errors.Is(err, s3.ErrNotFound) {
 			return fail(exitDiffers, "%w", err).try("somebody else has changed the file: --as KEY saves it beside, --overwrite over it")
 		}
 		return err

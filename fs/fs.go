@@ -90,7 +90,8 @@ type FS struct {
 	pending  pending
 	walks    walks
 	failures failures
-	rescued  atomic.Int64
+	rescued  atomic.Int64 // files that went to the recovery directory
+	rescues  atomic.Int64 // attempts at that; they number the files
 
 	began time.Time
 	life  context.Context // ends with the mount

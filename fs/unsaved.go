@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sort"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
 // unsaved is the set of files with bytes that are not in the bucket.
@@ -72,8 +74,6 @@ func (f *FS) Sync(ctx context.Context) error {
 // file is clean afterwards, and shows what the bucket has. fl.op must be held
 // exclusively.
 func (fl *file) rescue(cause error) {
-	f, n := fl.fs, fl.node
-	path := f.tree.path(n)
 	d := fl.takeDraft()
 	if d == nil {
 		return
@@ -81,25 +81,39 @@ func (fl *file) rescue(cause error) {
 	if cause == nil {
 		cause = syscall.EIO
 	}
-	name := fmt.Sprintf("%s-%d", f.cfg.Now().UTC().Format("20060102T150405"), n.id)
-	err := errors.New("there is no recovery directory")
-	if f.cfg.RecoveryDir != "" {
-		err = d.Save(f.cfg.RecoveryDir, name, Rescued{Path: path, Source: f.cfg.FSName, Why: cause.Error(), Options: fl.rescueOptions(n)})
-	}
-	if err != nil {
-		f.log.Error("unsaved data is lost", "path", path, "cause", cause, "err", err)
-		if err := d.Discard(f.life); err != nil {
-			f.log.Warn("discarding unsaved bytes", "path", path, "err", err)
+	if err := fl.putAside(d, cause); err != nil {
+		fl.fs.log.Error("unsaved data is lost", "path", fl.fs.tree.path(fl.node), "cause", cause, "err", err)
+		if err := d.Discard(fl.fs.life); err != nil {
+			fl.fs.log.Warn("discarding unsaved bytes", "err", err)
 		}
-	} else {
-		f.rescued.Add(1)
-		f.log.Error("could not be saved; the data is kept: see cgs3fs recover", "path", path, "kept", filepath.Join(f.cfg.RecoveryDir, name), "cause", cause)
 	}
 	fl.mu.Lock()
 	fl.epoch++
 	fl.base, fl.failed = s3.Info{}, nil
 	fl.mu.Unlock()
-	f.forgetVersion(fl)
+	fl.fs.forgetVersion(fl)
+}
+
+// putAside moves a draft to the recovery directory. Of an empty file that lost
+// the race for its name, as lock files do, there is nothing to keep.
+func (fl *file) putAside(d *transfer.Draft, cause error) error {
+	f := fl.fs
+	o := fl.rescueOptions(fl.node)
+	if o.IfNoneMatch != "" && d.Size() == 0 && isConflict(cause) {
+		return d.Discard(f.life)
+	}
+	if f.cfg.RecoveryDir == "" {
+		return errors.New("there is no recovery directory")
+	}
+	path := f.tree.path(fl.node)
+	name := fmt.Sprintf("%s-%d-%d", f.cfg.Now().UTC().Format("20060102T150405"), os.Getpid(), f.rescues.Add(1))
+	err := d.Save(f.cfg.RecoveryDir, name, Rescued{Path: path, Source: f.cfg.FSName, Why: cause.Error(), Options: o})
+	if err != nil {
+		return err
+	}
+	f.rescued.Add(1)
+	f.log.Error("could not be saved; the data is kept: see cgs3fs recover", "path", path, "kept", filepath.Join(f.cfg.RecoveryDir, name), "cause", cause)
+	return nil
 }
 
 // tell makes the next open of the file fail with the error, because the close
@@ -138,12 +152,13 @@ type RescueOptions struct {
 	ContentType string
 	Metadata    map[string]string
 	IfMatch     string // the version that was edited; empty for a whole new content
+	IfNoneMatch string // "*": the name had to be free
 }
 
 func (fl *file) rescueOptions(n *node) RescueOptions {
 	key, _ := fl.fs.tree.key(n)
 	o := fl.putOptions(key, n.snapshot())
-	return RescueOptions{ContentType: o.ContentType, Metadata: o.Metadata, IfMatch: o.IfMatch}
+	return RescueOptions{ContentType: o.ContentType, Metadata: o.Metadata, IfMatch: o.IfMatch, IfNoneMatch: o.IfNoneMatch}
 }
 
 // pending is the set of nodes whose attributes changed after the file was
