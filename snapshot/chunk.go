@@ -288,7 +288,7 @@ func (ch *chunk) lostAnswer(ctx context.Context, e *Entry, key string) (outcome,
 		return isChanged, Note{}, nil
 	case err != nil:
 		return 0, Note{}, err
-	case !e.couldBe(info.Object):
+	case !ch.couldBe(e, info.Object):
 		return isChanged, Note{}, nil
 	}
 	*e = e.resultOf(info)
@@ -296,12 +296,16 @@ func (ch *chunk) lostAnswer(ctx context.Context, e *Entry, key string) (outcome,
 	return isCopied, Note{}, nil
 }
 
-// couldBe says whether what lies at an entry's place may be its copy, by what
-// can be seen. The plan rules out all else but objects of a stranger.
-func (e Entry) couldBe(o s3.Object) bool {
+// couldBe says whether what lies at an entry's place may be its copy. The plan
+// rules out all else but objects of a stranger, who shows by the MD5 where ETags
+// are such.
+func (ch *chunk) couldBe(e *Entry, o s3.Object) bool {
+	if o.Size != e.Size {
+		return false
+	}
 	want, isMD5 := md5ETag(e.ETag)
 	got, gotMD5 := md5ETag(o.ETag)
-	return o.Size == e.Size && (!isMD5 || !gotMD5 || want == got)
+	return !ch.lease.md5ETags || !isMD5 || !gotMD5 || want == got
 }
 
 // replan looks at the source anew for entries that changed, and writes the plan

@@ -17,7 +17,8 @@ import (
 // dated prefix is one partition at first, which S3 splits only under load, so the
 // bound has to find its way both up and down.
 type gate struct {
-	max int
+	max   int
+	pause func(context.Context, time.Duration) error
 
 	mu      sync.Mutex
 	limit   float64       // guarded by mu
@@ -30,7 +31,7 @@ type gate struct {
 const gateStart = 16
 
 func newGate(max int) *gate {
-	return &gate{max: max, limit: float64(min(max, gateStart)), waiting: make(chan struct{})}
+	return &gate{max: max, pause: pause, limit: float64(min(max, gateStart)), waiting: make(chan struct{})}
 }
 
 func (g *gate) enter(ctx context.Context) error {
@@ -87,7 +88,7 @@ func (g *gate) do(ctx context.Context, request func() error) error {
 		if !throttled || try == gateTries {
 			return err
 		}
-		if err := pause(ctx, rand.N(backoff)); err != nil {
+		if err := g.pause(ctx, rand.N(backoff)); err != nil {
 			return err
 		}
 		backoff = min(2*backoff, gateLongest)

@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -41,6 +43,8 @@ type lease struct {
 	key     string
 	now     func() time.Time
 
+	md5ETags bool // ETags of this bucket are MD5s: not so with KMS, or on some servers
+
 	mu    sync.Mutex
 	claim claim     // guarded by mu
 	etag  string    // guarded by mu
@@ -59,7 +63,7 @@ func (s *Store) acquire(ctx context.Context, key string, c claim, takeOver bool)
 	}
 	etag, err := s.control.create(ctx, key, data, jsonType)
 	if err == nil {
-		l.renewed(etag)
+		l.taken(data, etag)
 		return l, nil, nil
 	}
 	if !errors.Is(err, s3.ErrExists) {
@@ -80,8 +84,16 @@ func (s *Store) acquire(ctx context.Context, key string, c claim, takeOver bool)
 		}
 		return nil, nil, err
 	}
-	l.renewed(etag)
+	l.taken(data, etag)
 	return l, &old, nil
+}
+
+// taken notes that the lease is ours, and how this bucket makes ETags.
+func (l *lease) taken(data []byte, etag string) {
+	sum := md5.Sum(data)
+	md5sum, _ := md5ETag(etag)
+	l.md5ETags = md5sum == hex.EncodeToString(sum[:])
+	l.renewed(etag)
 }
 
 // inspect reads a lease file, judging its age by the server's clock.

@@ -180,7 +180,9 @@ func TestGapsAndSpansTileTheKeySpace(t *testing.T) {
 			t.Fatalf("gaps %q and %q overlap", a, b)
 		}
 		key := anyKeys().Draw(t, "key")
-		in := func(spans []span) bool { return slices.ContainsFunc(spans, func(s span) bool { return s.contains(key) }) }
+		in := func(spans []span) bool {
+			return slices.ContainsFunc(spans, func(s span) bool { return s.contains(key) })
+		}
 		if in(covered) == in(left) {
 			t.Fatalf("%q is in covered %v, in gaps %v", key, in(covered), in(left))
 		}

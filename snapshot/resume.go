@@ -131,7 +131,7 @@ func (ch *chunk) markDone(ctx context.Context) (done map[int]bool, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if more && there.Key == place && e.couldBe(there) {
+		if more && there.Key == place && ch.couldBe(e, there) {
 			done[at] = true
 			e.CopyETag = ""
 			if there.ETag != e.ETag {

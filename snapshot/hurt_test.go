@@ -1,0 +1,237 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+)
+
+// TestWriterMeanwhile has somebody overwrite and delete objects before every
+// request of a run: each copy must still be one version, whole.
+func TestWriterMeanwhile(t *testing.T) {
+	for _, opaque := range []bool{false, true} {
+		for seed := range uint64(30) {
+			w := newWorld(t)
+			w.mem = s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, OpaqueETags: opaque})
+			writer := newWriter(w.mem, seed)
+			for range 40 {
+				writer.write()
+			}
+			s := w.open(writer)
+			made, err := s.Create(t.Context(), CreateOptions{})
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			for key, data := range contents(t, w.store(), made.ID) {
+				if !writer.wrote(key, data) {
+					t.Fatalf("seed %d: %q has %q, which nobody wrote", seed, key, data)
+				}
+			}
+			found, err := w.store().Verify(t.Context(), made.ID, VerifyOptions{})
+			if err != nil || !found.OK() || found.Foreign > 0 {
+				t.Fatalf("seed %d: %+v, %v", seed, found, err)
+			}
+			if made.Changed+made.Vanished+made.Skipped == 0 {
+				t.Errorf("seed %d: nothing changed during the run, so nothing was tested", seed)
+			}
+		}
+	}
+}
+
+// writer is a bucket that somebody else changes before each call. It writes runs
+// of one letter, of few lengths, so that a mixture of two versions shows.
+type writer struct {
+	*s3test.Mem
+
+	mu      sync.Mutex
+	r       *rand.Rand                 // guarded by mu
+	written map[string]map[string]bool // guarded by mu
+}
+
+func newWriter(mem *s3test.Mem, seed uint64) *writer {
+	return &writer{Mem: mem, r: rand.New(rand.NewPCG(seed, 0)), written: map[string]map[string]bool{}}
+}
+
+func (w *writer) write() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := fmt.Sprintf("k%02d", w.r.IntN(20))
+	if w.r.IntN(8) == 0 {
+		w.Mem.Delete(context.Background(), s3.Target{Key: key}) // cannot fail
+		return
+	}
+	data := bytes.Repeat([]byte{byte('a' + w.r.IntN(26))}, []int{10, 100}[w.r.IntN(2)])
+	if w.written[key] == nil {
+		w.written[key] = map[string]bool{}
+	}
+	w.written[key][string(data)] = true
+	w.Mem.PutBytes(key, data)
+}
+
+func (w *writer) wrote(key, data string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written[key][data]
+}
+
+func (w *writer) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
+	w.write()
+	return w.Mem.ListPage(ctx, in)
+}
+
+func (w *writer) Head(ctx context.Context, key string) (s3.Info, error) {
+	w.write()
+	return w.Mem.Head(ctx, key)
+}
+
+func (w *writer) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOptions) (s3.Info, error) {
+	w.write()
+	return w.Mem.Copy(ctx, src, dst, o)
+}
+
+func (w *writer) NewUpload(ctx context.Context, key string, o s3.PutOptions) (s3.Upload, error) {
+	u, err := w.Mem.NewUpload(ctx, key, o)
+	return &writerUpload{u, w}, err
+}
+
+type writerUpload struct {
+	s3.Upload
+	w *writer
+}
+
+func (u *writerUpload) CopyPart(ctx context.Context, n int, src s3.Source, r s3.Range) (s3.Part, error) {
+	u.w.write()
+	return u.Upload.CopyPart(ctx, n, src, r)
+}
+
+func TestEveryKeySurvivesSnapshotAndRestore(t *testing.T) {
+	w := newWorld(t)
+	keys := []string{
+		"/leading", "trailing/", "a//b", "a/./b", "a/../b", "../up", ".", "..", "a%2Fb", "a+b", "a b", "ü", "é", "日本", "😀",
+		"a\u0301", "tab\t", "line\nfeed", "quote\"'<>&", "back\\slash", "\x01\x02", "\x7f", "inv\xff\xfealid",
+		"x", "x/", "x/y", "x\U0010ffff", "data", "data/", "data/2026", "data/2026/11/230", "data/2026/11/23", "data/2026/11/23T",
+		"data/.cgs3f", "data/.cgs3fs", "data2/", ".cgs3fs/manifest.json",
+	}
+	for b := range 256 {
+		keys = append(keys, "byte/"+string([]byte{byte(b)}))
+	}
+	for n := 1000; n <= 1024; n++ {
+		keys = append(keys, "long/"+strings.Repeat("k", n-5), "lang/"+strings.Repeat("é", (n-5)/2))
+	}
+	want := map[string]string{}
+	for i, key := range keys {
+		data := fmt.Sprint("content ", i)
+		o := s3.PutOptions{Attributes: s3.Attributes{ContentType: "t/" + fmt.Sprint(i)}, Tags: map[string]string{"n": fmt.Sprint(i)}}
+		if _, err := w.mem.Put(t.Context(), key, strings.NewReader(data), o); err != nil {
+			t.Fatal(err)
+		}
+		want[key] = data
+	}
+	made := w.create(CreateOptions{})
+	s := w.store()
+	wantSame(t, "snapshot", contents(t, s, made.ID), want)
+	for _, level := range []Level{ByListing, ByHead, ByReading} {
+		if found, err := s.Verify(t.Context(), made.ID, VerifyOptions{Level: level}); err != nil || !found.OK() || found.Foreign > 0 {
+			t.Errorf("verify %s: %+v, %v", level, found, err)
+		}
+	}
+	w.clock.advance(24 * time.Hour)
+	if second := w.create(CreateOptions{Incremental: true}); second.Own != 0 || second.Objects != made.Objects {
+		t.Errorf("the second has %d objects, %d its own", second.Objects, second.Own)
+	}
+	if _, err := s.Delete(t.Context(), []ID{made.ID}, DeleteOptions{}); err != nil { // re-homes all
+		t.Fatal(err)
+	}
+	wantSame(t, "second snapshot", contents(t, s, "2026-11-24"), want)
+	other := w.newMem()
+	if _, err := s.Restore(t.Context(), "2026-11-24", RestoreOptions{To: other}); err != nil {
+		t.Fatal(err)
+	}
+	wantEqualBuckets(t, w.mem, other, want)
+}
+
+// wantEqualBuckets compares objects with all that belongs to them.
+func wantEqualBuckets(t testing.TB, a, b *s3test.Mem, keys map[string]string) {
+	t.Helper()
+	for key := range keys {
+		infoA, errA := a.Head(t.Context(), key)
+		infoB, errB := b.Head(t.Context(), key)
+		tagsA, _ := a.GetTags(t.Context(), key, "")
+		tagsB, _ := b.GetTags(t.Context(), key, "")
+		if errA != nil || errB != nil {
+			t.Fatalf("%q: %v, %v", key, errA, errB)
+		}
+		wantSame(t, key, infoB.Attributes, infoA.Attributes)
+		wantSame(t, key, tagsB, tagsA)
+		wantSame(t, key, infoB.Checksum, infoA.Checksum)
+	}
+	if got := len(b.Keys()); got != len(keys) {
+		t.Errorf("%d keys instead of %d", got, len(keys))
+	}
+}
+
+func TestSlowServerOnlySlowsARunDown(t *testing.T) {
+	w := newWorld(t)
+	w.fill(30)
+	plan := s3test.Plan{Seed: 7, Rules: []s3test.Rule{
+		{Op: s3.OpCopy, P: 0.2, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrThrottled}},
+	}}
+	s := w.open(s3test.NewFaulty(w.mem, plan))
+	s.gate.pause = func(context.Context, time.Duration) error { return nil }
+	made, err := s.Create(t.Context(), CreateOptions{})
+	if err != nil || made.State != Complete {
+		t.Fatalf("%v", err)
+	}
+	wantSame(t, "snapshot", contents(t, w.store(), made.ID), w.live())
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	if s.gate.slowed == 0 || s.gate.limit >= gateStart {
+		t.Errorf("slowed %d times, limit %f", s.gate.slowed, s.gate.limit)
+	}
+}
+
+func TestGateStopsAtItsLimit(t *testing.T) {
+	g := newGate(2)
+	release := make(chan struct{})
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	busy, peak := 0, 0
+	for range 10 {
+		group.Go(func() {
+			err := g.do(t.Context(), func() error {
+				mu.Lock()
+				busy++
+				peak = max(peak, busy)
+				mu.Unlock()
+				<-release
+				mu.Lock()
+				busy--
+				mu.Unlock()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(release)
+	group.Wait()
+	if peak > 2 {
+		t.Errorf("%d requests at once", peak)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.busy = 2
+	if err := g.do(ctx, func() error { return nil }); !errors.Is(err, s3.ErrCanceled) {
+		t.Errorf("waiting after the end: %v", err)
+	}
+}
