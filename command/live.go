@@ -2,11 +2,8 @@ package command
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -30,7 +27,7 @@ func mountAt(arg string) (liveMount, error) {
 	if err != nil {
 		return liveMount{}, err
 	}
-	if _, err := os.Stat(dir); errors.Is(err, syscall.ENOTCONN) {
+	if isDead(dir) {
 		return liveMount{}, fail(exitFailed, "the program behind %s has died", arg).try("cgs3fs mount heals it, umount -l %s clears it", arg)
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {

@@ -133,10 +133,17 @@ func (m mountpoint) remove() {
 	}
 }
 
+// isDead tells whether a directory is a mount whose program is gone. It asks
+// statfs, which the kernel never answers from what it remembers, and a live
+// mount of ours from memory.
+func isDead(dir string) bool {
+	var st unix.Statfs_t
+	return errors.Is(unix.Statfs(dir, &st), syscall.ENOTCONN)
+}
+
 // healDead unmounts what a program of ours that died has left on a directory.
 func healDead(dir string) error {
-	_, err := os.Stat(dir)
-	if !errors.Is(err, syscall.ENOTCONN) {
+	if !isDead(dir) {
 		return nil
 	}
 	mounts, err := mountsAt(dir)

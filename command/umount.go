@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -81,13 +80,36 @@ func umountAction(c *cli.Context) error {
 	} else if err != nil {
 		return fail(exitFailed, "unmounting %s: %w", m.dir, err)
 	}
-	return waitForEnd(c.Context, s.PID)
+	if err := waitForEnd(c.Context, s.PID); err != nil {
+		return err
+	}
+	return keptError(c, s)
+}
+
+// keptError names what a mount could not save while it lived: its programs were
+// told, and the data is on this machine.
+func keptError(c *cli.Context, s status) error {
+	files, err := keptFiles(func(f string, a ...any) { notef(c, f, a...) })
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, k := range files {
+		if k.rescue.Source == s.Source && !k.When.Before(s.Began) {
+			names = append(names, k.rescue.Path)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fail(exitUnsaved, "%s unmounted, but %d files could not be saved: %s; they are kept in %s",
+		s.Source, len(names), strings.Join(names, ", "), s.Recovery).try("cgs3fs recover lists them")
 }
 
 // umountDead clears a mount whose program died.
 func umountDead(c *cli.Context) (done bool, err error) {
 	dir := c.Args().First()
-	if _, err := os.Stat(dir); !errors.Is(err, syscall.ENOTCONN) {
+	if !isDead(dir) {
 		return false, nil
 	}
 	if err := healDead(dir); err != nil {
