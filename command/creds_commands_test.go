@@ -140,11 +140,11 @@ func (s *scriptedS3) answer(w http.ResponseWriter, r *http.Request, fail func(in
 	case q.Has("tagging"):
 		fail(http.StatusNotFound, "NoSuchKey")
 	case q.Has("uploads") && r.Method == http.MethodGet:
-		fmt.Fprintf(w, "<ListMultipartUploadsResult>%s</ListMultipartUploadsResult>", s.uploads)
+		fmt.Fprintf(w, "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>%s</ListMultipartUploadsResult>", s.uploads)
 	case q.Has("uploads"):
 		fmt.Fprint(w, "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
 	case q.Has("uploadId") && r.Method == http.MethodGet:
-		fmt.Fprint(w, "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5242880</Size></Part></ListPartsResult>")
+		fmt.Fprint(w, "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5242880</Size></Part></ListPartsResult>")
 	case key == "":
 		fmt.Fprint(w, "<ListBucketResult></ListBucketResult>")
 	default:
