@@ -74,7 +74,8 @@ func (f *FS) detachReplaced(dir *node, name string, e entry) {
 		return
 	}
 	s := n.file.state()
-	if s.draft == nil && s.base.ETag != "" && s.base.ETag != e.etag {
+	clean := !s.orphan && (s.draft == nil || !s.draft.Dirty())
+	if clean && s.base.ETag != "" && s.base.ETag != e.etag {
 		f.tree.unlinkLocked(n)
 	}
 }

@@ -26,6 +26,7 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 		if fl.unsaved() {
 			return nil
 		}
+		fl.adoptPublished()
 	}
 	own := n.snapshot()
 	if !own.dirty {

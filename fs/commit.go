@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"syscall"
 	"time"
@@ -72,6 +73,7 @@ func (fl *file) commit(ctx context.Context) error {
 // commitLocked is commit with fl.op held exclusively.
 func (fl *file) commitLocked(ctx context.Context) error {
 	if !fl.unsaved() {
+		fl.adoptPublished()
 		return nil
 	}
 	f, n := fl.fs, fl.node
@@ -80,7 +82,10 @@ func (fl *file) commitLocked(ctx context.Context) error {
 		return err
 	}
 	if p == nil {
-		return nil // the name is gone, and the content with it
+		// Somebody else's version has the name (an unlinked file is not unsaved).
+		err := fmt.Errorf("the file was replaced while it was open: %w", s3.ErrChanged)
+		fl.rescue(err)
+		return err
 	}
 	defer p.release()
 	saved := n.snapshot()
@@ -125,6 +130,19 @@ func (fl *file) commitLocked(ctx context.Context) error {
 	}
 	f.noteName(n, info)
 	return nil
+}
+
+// adoptPublished makes the version that a clean draft published by itself the
+// one that the file is.
+func (fl *file) adoptPublished() {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.draft == nil || fl.orphan || fl.draft.Dirty() {
+		return
+	}
+	if base := fl.draft.Base(); base != nil && base.ETag != fl.base.ETag {
+		fl.base, fl.mode = s3.Info{Object: *base}, writeOver
+	}
 }
 
 // keptPages is the size from which it pays to ask, at the next open, only
@@ -193,6 +211,11 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	}
 	if size > s3.MaxObject {
 		return syscall.EFBIG
+	}
+	if fh, ok := in.GetFh(); ok {
+		if h := f.handles.file(fh); h != nil && h.stale() != nil {
+			return h.stale()
+		}
 	}
 	fl := f.acquire(n)
 	defer fl.drop()

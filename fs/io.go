@@ -126,6 +126,9 @@ func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status
 
 func (h *handle) grow(ctx context.Context, size int64, pid uint32) error {
 	fl := h.file
+	if err := h.stale(); err != nil {
+		return err
+	}
 	if err := fl.op.lock(ctx); err != nil {
 		return err
 	}

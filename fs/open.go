@@ -74,10 +74,8 @@ func (f *FS) openLocked(ctx context.Context, h *handle, flags, pid uint32) (keep
 	switch {
 	case h.write && flags&syscall.O_TRUNC != 0:
 		return false, fl.replace(ctx, sequential(flags), pid)
-	case s.draft != nil:
+	case s.orphan, s.draft != nil && s.draft.Dirty():
 		return true, nil // what this mount wrote is what is there
-	case s.orphan:
-		return true, nil
 	}
 	return f.refresh(ctx, h)
 }

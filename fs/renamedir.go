@@ -91,11 +91,17 @@ func (m *move) saveBelow(ctx context.Context) error {
 	return g.Wait()
 }
 
+// copied is one object of a directory that was copied.
+type copied struct {
+	from string // the ETag of the version
+	s3.Info
+}
+
 // copyAll copies every object below and returns what each old key became. If
 // it fails it takes back what it has copied.
-func (m *move) copyAll(ctx context.Context) (map[string]s3.Info, error) {
+func (m *move) copyAll(ctx context.Context) (map[string]copied, error) {
 	var mu sync.Mutex
-	copied := map[string]s3.Info{}
+	done := map[string]copied{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(copyParallel)
 	var listed error
@@ -111,7 +117,7 @@ func (m *move) copyAll(ctx context.Context) (map[string]s3.Info, error) {
 			}
 			if err == nil {
 				mu.Lock()
-				copied[o.Key] = info
+				done[o.Key] = info
 				mu.Unlock()
 			}
 			return err
@@ -119,10 +125,10 @@ func (m *move) copyAll(ctx context.Context) (map[string]s3.Info, error) {
 	}
 	err := errors.Join(g.Wait(), listed)
 	if err == nil {
-		return copied, nil
+		return done, nil
 	}
-	undo := make([]s3.Target, 0, len(copied))
-	for _, info := range copied {
+	undo := make([]s3.Target, 0, len(done))
+	for _, info := range done {
 		undo = append(undo, s3.Target{Key: info.Key})
 	}
 	if undoErr := m.fs.bucket.Delete(context.WithoutCancel(ctx), undo...); undoErr != nil {
@@ -131,16 +137,16 @@ func (m *move) copyAll(ctx context.Context) (map[string]s3.Info, error) {
 	return nil, err
 }
 
-func (m *move) copyOne(ctx context.Context, o s3.Object) (s3.Info, error) {
+func (m *move) copyOne(ctx context.Context, o s3.Object) (copied, error) {
 	dst := m.newKey + o.Key[len(m.oldKey):]
 	if len(dst) > s3.MaxKeyLength {
-		return s3.Info{}, fmt.Errorf("the key %q would be too long: %w", dst, syscall.ENAMETOOLONG)
+		return copied{}, fmt.Errorf("the key %q would be too long: %w", dst, syscall.ENAMETOOLONG)
 	}
 	info, err := m.fs.copy(ctx, o, dst, s3.CopyOptions{StorageClass: o.StorageClass})
 	if errors.Is(err, s3.ErrChanged) {
 		now, headErr := m.fs.bucket.Head(ctx, o.Key)
 		if headErr != nil {
-			return s3.Info{}, headErr
+			return copied{}, headErr
 		}
 		o = now.Object
 		info, err = m.fs.copy(ctx, o, dst, s3.CopyOptions{StorageClass: o.StorageClass})
@@ -149,12 +155,12 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (s3.Info, error) {
 	if info.LastModified.IsZero() {
 		info.LastModified = m.fs.cfg.Now()
 	}
-	return info, err
+	return copied{o.ETag, info}, err
 }
 
 // deleteAll removes what was copied. An object that somebody else put there
 // meanwhile is not touched.
-func (m *move) deleteAll(ctx context.Context, copied map[string]s3.Info) error {
+func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 	targets := make([]s3.Target, 0, len(copied))
 	for key := range copied {
 		targets = append(targets, s3.Target{Key: key})
@@ -164,7 +170,7 @@ func (m *move) deleteAll(ctx context.Context, copied map[string]s3.Info) error {
 
 // arriveAll gives the directory its new place, and the open files below their
 // new versions.
-func (m *move) arriveAll(ctx context.Context, copied map[string]s3.Info, replaced *node, oldPrefix, newPrefix string) error {
+func (m *move) arriveAll(ctx context.Context, copied map[string]copied, replaced *node, oldPrefix, newPrefix string) error {
 	f := m.fs
 	var errs []error
 	for _, n := range f.tree.openBelow(m.n) {
@@ -186,18 +192,19 @@ func (m *move) arriveAll(ctx context.Context, copied map[string]s3.Info, replace
 	return errors.Join(errs...)
 }
 
-// rebase gives an open, clean file the version that a copy made of its own.
-func (f *FS) rebase(ctx context.Context, n *node, info s3.Info) error {
+// rebase gives an open, clean file the version that a copy made of its own. One
+// that is open in an older version stays that.
+func (f *FS) rebase(ctx context.Context, n *node, c copied) error {
 	fl := f.opened(n)
 	if fl == nil {
 		return nil
 	}
 	defer fl.drop()
 	was := fl.state().base
-	if was.ETag == "" {
+	if was.ETag == "" || was.ETag != c.from {
 		return nil
 	}
-	info.Attributes = was.Attributes
-	n.moved(was.ETag, info.ETag, n.snapshot(), was.LastModified)
-	return fl.rebase(ctx, info)
+	c.Attributes = was.Attributes
+	n.moved(was.ETag, c.ETag, n.snapshot(), was.LastModified)
+	return fl.rebase(ctx, c.Info)
 }
