@@ -144,7 +144,7 @@ func (r *Reader) touch(k *chunk, off, end int64) {
 	if end <= c.next || c.retired {
 		return
 	}
-	c.pace.note(time.Now(), end-c.next, c.takeWaited(), r.e.cfg.Parallel)
+	c.pace.note(time.Now(), end-c.next, c.takeWaited())
 	c.next = end
 	r.leaveBehind(c)
 	r.readAhead(c)

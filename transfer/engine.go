@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/cache"
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -83,6 +84,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	holders map[holder]struct{} // guarded by mu; those that have buffers they could do without
+	link    link                // guarded by mu
 }
 
 // holder is a Reader or Draft whose buffers can be given up.
@@ -163,9 +165,24 @@ func (e *Engine) holds(h holder, some bool) {
 	}
 }
 
-// aheadMost returns how far one sequential reader may read ahead now: not more
-// than half of its share of the memory, so that another one finds some.
-func (e *Engine) aheadMost() int64 {
-	share := (e.pool.limit - e.pool.reserve) / (1 + max(e.streams.Load(), 1))
-	return min(e.cfg.MaxWindow, max(share, 2*pieceSize))
+// ahead returns how many bytes a sequential reader may ask for ahead now: its
+// share of three quarters of the memory, so that another one finds some; and in
+// how many ranges at once, to be as fast as wanted.
+func (e *Engine) ahead(wanted float64) (most int64, width int) {
+	readers := max(e.streams.Load(), 1)
+	share := (e.pool.limit - e.pool.reserve) * 3 / 4 / readers
+	e.mu.Lock()
+	width = e.link.width(wanted, e.cfg.Parallel)
+	e.mu.Unlock()
+	if readers > 1 {
+		width = min(width, max(2*e.cfg.Parallel/int(readers), 1))
+	}
+	return min(e.cfg.MaxWindow, max(share, 2*pieceSize)), width
+}
+
+// measured takes in how fast an answer came.
+func (e *Engine) measured(n int64, wait, took time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.link.note(n, wait, took)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -41,7 +42,9 @@ func (e *Engine) Open(ctx context.Context, key string, hint s3.Object, have stri
 	rctx, cancel := context.WithCancel(e.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	defer stop()
+	asked := time.Now()
 	body, err := e.bucket.Get(rctx, key, o)
+	wait := time.Since(asked)
 	if err != nil {
 		cancel()
 		releaseAll(bufs)
@@ -53,7 +56,7 @@ func (e *Engine) Open(ctx context.Context, key string, hint s3.Object, have stri
 	r = &Reader{e: e, obj: body.Info.Object, ctx: rctx, cancel: cancel}
 	r.obj.Key = key
 	e.readers.Add(1)
-	r.deliver(body, bufs, stop)
+	r.deliver(body, bufs, wait, stop)
 	if ctx.Err() != nil {
 		return nil, s3.Info{}, false, errors.Join(fmt.Errorf("opening %s: %w: %w", key, s3.ErrCanceled, ctx.Err()), r.Close())
 	}
@@ -101,7 +104,7 @@ func (e *Engine) openBuffers(ctx context.Context, n int64) ([]*buffer, error) {
 
 // deliver makes chunks of an answer's first bytes, as far as bufs hold them, and
 // lets them arrive. stop ends what cancels the Reader's context.
-func (r *Reader) deliver(body *s3.Body, bufs []*buffer, stop func() bool) {
+func (r *Reader) deliver(body *s3.Body, bufs []*buffer, wait time.Duration, stop func() bool) {
 	size := min(body.Range.Length, body.Info.Size)
 	r.mu.Lock()
 	c := r.begin(window{step: firstRange / 4})
@@ -123,6 +126,7 @@ func (r *Reader) deliver(body *s3.Body, bufs []*buffer, stop func() bool) {
 	}
 	c.step = max(c.ahead, pieceSize)
 	s := r.register(c, chunks)
+	s.wait = wait
 	r.mu.Unlock()
 	if c.ahead <= inlineBody {
 		r.run(s, body, nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -14,6 +15,7 @@ type stream struct {
 	chunks []*chunk
 	ctx    context.Context
 	cancel context.CancelFunc
+	wait   time.Duration // until the answer began
 }
 
 // wanted tells whether somebody waits for the stream's bytes. Reader.mu must be
@@ -31,8 +33,14 @@ func (r *Reader) demand(off int64, b *buffer) *chunk {
 		c = r.begin(window{next: off, step: firstRange / 4})
 	}
 	c.ahead = off
-	r.ask(c, max(c.due(r.e.aheadMost()), int64(r.chunkSize(off))), b)
+	r.ask(c, max(r.due(c), int64(r.chunkSize(off))), b)
 	return r.find(off)
+}
+
+// due returns how much c is to ask for now. r.mu must be held.
+func (r *Reader) due(c *cursor) int64 {
+	most, width := r.e.ahead(c.pace.wanted())
+	return c.due(most, width)
 }
 
 // cursorAt returns the cursor that is to go on at off. r.mu must be held.
@@ -61,7 +69,7 @@ func (r *Reader) readAhead(c *cursor) {
 			c.ahead = k.end // another run's, or one that was left over
 			continue
 		}
-		n := c.due(r.e.aheadMost())
+		n := r.due(c)
 		if n == 0 || !r.ask(c, n, nil) {
 			return
 		}
@@ -113,7 +121,9 @@ func (r *Reader) start(c *cursor, chunks []*chunk) *stream {
 			Range:   s3.Range{Offset: chunks[0].off, Length: chunks[len(chunks)-1].end - chunks[0].off},
 			IfMatch: r.obj.ETag,
 		}
+		asked := time.Now()
 		body, err := r.e.bucket.Get(s.ctx, r.obj.Key, o)
+		s.wait = time.Since(asked)
 		if err != nil {
 			body = nil
 		} else {
@@ -169,7 +179,10 @@ func (r *Reader) finish(body *s3.Body) {
 // run moves the body of a stream into its chunks, and ends the stream.
 func (r *Reader) run(s *stream, body *s3.Body, err error) {
 	if err == nil {
-		err = r.fill(s, body)
+		began := time.Now()
+		if err = r.fill(s, body); err == nil {
+			r.e.measured(s.chunks[len(s.chunks)-1].end-s.chunks[0].off, s.wait, time.Since(began))
+		}
 	}
 	if body != nil {
 		r.finish(body)

@@ -1,6 +1,9 @@
 package transfer
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// pieceSize is the most that one buffer of a Reader holds. Ranges are cut
@@ -20,8 +23,7 @@ const (
 
 // window says how far and how widely to read ahead for one sequential reader.
 // Ranges grow fourfold from firstRange to maxRange as reading goes on, so that
-// what is read in vain is never much more than what was read. width ranges are
-// under way at once; see pace.
+// what is read in vain is never much more than what was read.
 type window struct {
 	next  int64 // end of the furthest read
 	ahead int64 // end of what was asked for
@@ -29,9 +31,10 @@ type window struct {
 	pace  pace
 }
 
-// due returns the length of the range to ask for now, 0 if none is due. most
-// bounds what may lie ahead of the reader.
-func (w *window) due(most int64) int64 {
+// due returns the length of the range to ask for now, 0 if none is due. width
+// ranges are to be under way at once; most bounds what may lie ahead of the
+// reader.
+func (w *window) due(most int64, width int) int64 {
 	step := min(4*w.step, maxRange, max(most/2, pieceSize))
 	left := w.ahead - w.next
 	switch {
@@ -39,7 +42,7 @@ func (w *window) due(most int64) int64 {
 		return 0
 	case w.step < step && left > w.step/2:
 		return 0 // not yet known to be worth more
-	case left > step*int64(w.pace.width()):
+	case left > step*int64(width):
 		return 0
 	}
 	return step
@@ -51,57 +54,85 @@ func (w *window) asked(n int64) {
 	w.step = min(max(n, w.step), maxRange)
 }
 
-// pace finds out how many ranges should be under way at once. One connection is
-// best where it is as fast as the reader: more cost processor time. So it
-// widens only when the reader spends much of its time waiting, and takes that
-// back when it did not help.
+// pace is how fast a program reads: the bytes it takes in the time that it does
+// not spend waiting for them.
 type pace struct {
-	w       int           // 0 is 1
-	trial   bool          // w was doubled, and whether that helps is not known yet
-	before  float64       // bytes per second before the trial
-	rest    int           // epochs to go without a trial
-	resting int           // how long the next rest is to be
-	start   time.Time     // of the epoch
-	bytes   int64         // read in the epoch
-	waited  time.Duration // in the epoch
+	speed  float64       // bytes per second; 0 is not known yet
+	start  time.Time     // of the measurement
+	bytes  int64         // read in it
+	waited time.Duration // in it
 }
 
 const (
-	epochBytes  = 16 << 20              // an epoch is at least so long …
-	epochTime   = 20 * time.Millisecond // … and takes at least so long
-	muchWaiting = 0.25                  // of an epoch
-	littleGain  = 1.2                   // a wider window must be that much faster
+	paceBytes = 4 << 20 // a measurement is at least so long
+
+	// fastest is the fastest program: more than FUSE carries on two cores. It
+	// stands for programs that always wait, because the kernel asks ahead.
+	fastest = 2e9
 )
 
-func (p *pace) width() int { return max(p.w, 1) }
-
-// note adds to the epoch, and at its end decides the width; most bounds it.
-func (p *pace) note(now time.Time, bytes int64, waited time.Duration, most int) {
+// note adds to the measurement.
+func (p *pace) note(now time.Time, bytes int64, waited time.Duration) {
 	if p.start.IsZero() {
 		p.start = now
 	}
 	p.bytes += bytes
 	p.waited += waited
-	took := now.Sub(p.start)
-	if p.bytes < epochBytes || took < epochTime {
+	if p.bytes < paceBytes {
 		return
 	}
-	rate := float64(p.bytes) / took.Seconds()
-	share := p.waited.Seconds() / took.Seconds()
-	p.start, p.bytes, p.waited = now, 0, 0
-	switch {
-	case p.trial && rate < littleGain*p.before:
-		p.trial = false
-		p.w = p.width() / 2
-		p.resting = min(2*p.resting+4, 256)
-		p.rest = p.resting
-	case p.rest > 0:
-		p.trial = false
-		p.rest--
-	case share > muchWaiting && p.width() < most:
-		p.trial, p.before = true, rate
-		p.w = min(2*p.width(), most)
-	default:
-		p.trial = false
+	busy := max(now.Sub(p.start)-p.waited, 0).Seconds()
+	speed := fastest
+	if float64(p.bytes) < fastest*busy {
+		speed = float64(p.bytes) / busy
 	}
+	if p.speed != 0 {
+		speed = (p.speed + speed) / 2
+	}
+	*p = pace{speed: speed, start: now}
+}
+
+// wanted is the speed to read ahead for.
+func (p *pace) wanted() float64 {
+	if p.speed == 0 {
+		return fastest
+	}
+	return p.speed
+}
+
+// link is what is known of the connections to the server: about the best that
+// was seen.
+type link struct {
+	latency float64 // seconds until an answer begins
+	rate    float64 // bytes per second that one connection brings
+}
+
+// sample is the least answer whose speed says something.
+const sample = 1 << 20
+
+// note takes in an answer of n bytes that began after wait and took took.
+func (l *link) note(n int64, wait, took time.Duration) {
+	if n < sample || took <= 0 {
+		return
+	}
+	rate := float64(n) / took.Seconds()
+	if l.rate == 0 {
+		l.rate, l.latency = rate, wait.Seconds()
+		return
+	}
+	// The best counts: connections at the same time slow each other down, and
+	// more of them would not help.
+	l.rate = max(rate, l.rate-(l.rate-rate)/32)
+	l.latency = min(wait.Seconds(), l.latency+(wait.Seconds()-l.latency)/32)
+}
+
+// width returns how many ranges must be under way at once to bring wanted bytes
+// per second, at most most. One is best where it suffices: every connection
+// costs processor time.
+func (l *link) width(wanted float64, most int) int {
+	if l.rate == 0 {
+		return 1
+	}
+	one := maxRange / (l.latency + maxRange/l.rate)
+	return int(min(max(math.Ceil(wanted/one), 1), float64(most)))
 }
