@@ -107,7 +107,6 @@ func (h *handle) writeAt(ctx context.Context, data []byte, off int64, pid uint32
 		off = d.Size() // another descriptor may have written since the kernel looked
 	}
 	fl.touch()
-	fl.fs.unsaved.add(fl)
 	return d.WriteAt(ctx, data, off)
 }
 
@@ -141,7 +140,6 @@ func (h *handle) grow(ctx context.Context, size int64, pid uint32) error {
 		return nil
 	}
 	fl.touch()
-	fl.fs.unsaved.add(fl)
 	return d.Truncate(ctx, size)
 }
 

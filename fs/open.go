@@ -294,15 +294,7 @@ func (f *FS) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	}
 	h.closeReader()
 	fl := h.file
-	if !h.write {
-		fl.drop()
-		return
-	}
-	fl.mu.Lock()
-	fl.writers--
-	last := fl.writers == 0
-	fl.mu.Unlock()
-	if !last || fl.state().draft == nil {
+	if !h.write || !fl.leave(h) || fl.state().draft == nil {
 		fl.drop()
 		return
 	}
@@ -317,6 +309,18 @@ func (f *FS) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		fl.settle(f.life)
 		fl.drop()
 	}()
+}
+
+// leave takes a writer's handle from the file's, and reports whether it was the
+// last. A stale one is none of them any more.
+func (fl *file) leave(h *handle) bool {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if h.epoch != fl.epoch {
+		return false
+	}
+	fl.writers--
+	return fl.writers == 0
 }
 
 // settle ends a draft whose last writer is gone: it is saved, or kept in the
@@ -370,8 +374,10 @@ func (fl *file) takeDraft() *transfer.Draft {
 	return d
 }
 
-// touch records a write: it is what the file's time says from now on.
+// touch records a change of the content: the file is unsaved, and its time is
+// now.
 func (fl *file) touch() {
+	fl.fs.unsaved.add(fl)
 	fl.mu.Lock()
 	fl.mtime = fl.fs.cfg.Now()
 	fl.mu.Unlock()

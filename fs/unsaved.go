@@ -88,8 +88,8 @@ func (fl *file) rescue(cause error) {
 		}
 	}
 	fl.mu.Lock()
-	fl.epoch++
-	fl.base, fl.failed = s3.Info{}, nil
+	fl.epoch++ // all handles are stale, and none of them a writer any more
+	fl.writers, fl.base, fl.failed = 0, s3.Info{}, nil
 	fl.mu.Unlock()
 	fl.fs.forgetVersion(fl)
 }
