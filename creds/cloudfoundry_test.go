@@ -104,9 +104,9 @@ func TestServiceSharedIntoTheSpace(t *testing.T) {
 	if b := find(t, *r); b.Bucket != "cf-shared" || b.Space != "backups" {
 		t.Errorf("Find in --space = %v", b)
 	}
-	other := f.AddSpace("epa", "prod", developer+"=developer")
+	other := f.AddSpace("epa", "dev", developer+"=developer") // named as the targeted one
 	f.AddKey(f.AddInstance(other, "theirs", "s3/basic"), "k", "succeeded")
-	r.Org, r.Space = "epa", "prod"
+	r.Org, r.Space = "epa", "dev"
 	if b := find(t, *r); b.Bucket != "cf-theirs" || b.Org != "epa" {
 		t.Errorf("Find in --org and --space = %v", b)
 	}
@@ -162,8 +162,16 @@ func TestBucketOfAnApp(t *testing.T) {
 		app := f.AddApp(space, r.App, fileBased)
 		f.SetCredentials(f.Bind(app, db), map[string]any{"username": "u", "password": "p", "name": "d", "host": "h"})
 		binding := f.Bind(app, files)
+		before := len(f.Audited())
 		if b := find(t, *r); b.Bucket != "cf-files" || b.Space != "dev" {
 			t.Errorf("%s: Find = %v", r.App, b)
+		}
+		want := before + 1 // the environment, and where it has none the bucket's credentials: not the database's
+		if fileBased {
+			want++
+		}
+		if n := len(f.Audited()); n != want {
+			t.Errorf("%s: the audit log has %d entries, want %d", r.App, n, want)
 		}
 		f.SetCredentials(binding, map[string]any{"credhub-ref": "/c/x"})
 		if _, err := Find(t.Context(), *r); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "CredHub") {
@@ -256,6 +264,17 @@ func TestKeyRotatedBehindTheMount(t *testing.T) {
 	}
 }
 
+func TestOlderKeyIsTakenWhenTheNewestIsRejected(t *testing.T) {
+	f, space, r := foundation(t, capitest.Developer)
+	i := f.AddInstance(space, "files", "s3/basic")
+	f.AddKey(i, "older", "succeeded")
+	f.AddKey(i, "newest", "succeeded")
+	b := find(t, *r)
+	if err := b.Refresh(t.Context()); err != nil || keyOf(t, b) != "AKIAFILESOLDER:secret/of+AKIAFILESOLDER:" {
+		t.Errorf("Refresh = %v with %s", err, keyOf(t, b))
+	}
+}
+
 func TestServiceMadeAnewIsNotTaken(t *testing.T) {
 	f, space, r := foundation(t, capitest.Developer)
 	i := f.AddInstance(space, "files", "s3/basic")
@@ -334,6 +353,11 @@ func TestRotationOfAKey(t *testing.T) {
 	}
 	if keys := f.Keys(i); !slices.Equal(keys, []string{"ci", rot.New}) {
 		t.Errorf("keys after Undo are %v", keys)
+	}
+	f.AddKey(i, "cgs3fs-laptop-local-2", "succeeded") // of the host "laptop-local-2"
+	r.Key = "cgs3fs-laptop-local-2"
+	if other, err := NewRotation(t.Context(), *r); err != nil || other.Mine {
+		t.Errorf("the rotation of another host's key is %+v, %v", other, err)
 	}
 	r.Key = "ci"
 	if other, err := NewRotation(t.Context(), *r); err != nil || other.Mine {

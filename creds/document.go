@@ -47,11 +47,10 @@ func parseDocument(text []byte) document {
 	return d
 }
 
-// cleanText removes what terminals and editors add: colours, a byte order mark,
-// carriage returns.
+// cleanText removes what terminals and editors add: colours, a byte order mark.
+// Carriage returns do no harm.
 func cleanText(text []byte) []byte {
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	if bytes.IndexByte(text, 0x1b) >= 0 {
 		text = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`).ReplaceAll(text, nil)
 	}

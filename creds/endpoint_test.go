@@ -18,6 +18,7 @@ func TestAddressOfABucket(t *testing.T) {
 		{"China", fields{region: "cn-north-1"}, address{"https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1", false}},
 		{"nothing", fields{}, address{}},
 		{"FIPS alone", fields{fips: gov}, address{"https://" + gov, "us-gov-west-1", false}},
+		{"FIPS alone, not Amazon's", fields{fips: "fips.minio:9000"}, address{"https://fips.minio:9000", "", true}},
 		{"FIPS of another region", fields{region: "us-west-2", fips: gov}, address{"https://s3.us-west-2.amazonaws.com", "us-west-2", false}},
 		{"MinIO mode", fields{endpoint: "s3.gdc.lan", fips: "s3-fips.us-east-1.amazonaws.com", region: "us-east-1"}, address{"https://s3.gdc.lan", "us-east-1", true}},
 		{"old us-east-1", fields{endpoint: "s3.amazonaws.com"}, address{"https://s3.amazonaws.com", "us-east-1", false}},

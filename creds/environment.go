@@ -99,7 +99,7 @@ func readBindingDir(dir string) (service, error) {
 	for _, f := range files {
 		name := filepath.Join(dir, f.Name())
 		info, err := os.Stat(name) // follows the links that Kubernetes makes
-		if strings.HasPrefix(f.Name(), ".") || err != nil || !info.Mode().IsRegular() || info.Size() > maxDocument {
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxDocument {
 			continue
 		}
 		text, err := os.ReadFile(name)

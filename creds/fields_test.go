@@ -93,6 +93,7 @@ func TestOtherServicesAreNoBucket(t *testing.T) {
 		"postgres, uri":    `{"username":"u","password":"p","name":"db","uri":"postgres://u:p@h/db"}`,
 		"database alone":   `{"username":"u","password":"p","name":"db"}`,
 		"key id, no s3":    `{"username":"AKIA1","password":"p","name":"db","port":1}`,
+		"key id, other":    `{"username":"AKIA1","password":"p","name":"b","uri":"https://queue.example/b"}`,
 		"redis":            `{"host":"h","password":"p","port":"6379"}`,
 		"empty":            `{}`,
 		"secret missing":   `{"access_key_id":"AKIA1","bucket":"b"}`,

@@ -76,6 +76,9 @@ func TestFilesThatAreNone(t *testing.T) {
 		if !errors.Is(err, want) || !errors.As(err, &hinted) || hinted.Hint() == "" {
 			t.Errorf("%s: Find = %v, want %v with a hint", filepath.Base(name), err, want)
 		}
+		if filepath.Base(name) == "large" && !strings.Contains(err.Error(), "too long") {
+			t.Errorf("large: Find = %v, want that it is too long", err)
+		}
 		if strings.Contains(err.Error(), "TOPSECRET") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: not one line without secrets: %v", filepath.Base(name), err)
 		}
@@ -121,7 +124,7 @@ func TestServiceBindingRoot(t *testing.T) {
 		"files/access_key_id": "id\n", "files/secret_access_key": "sec", "files/bucket": "b", "files/region": "us-gov-west-1",
 		"files/additional_buckets": `["c"]`, "files/..data/bucket": "decoy",
 		"db/type": "aws-rds", "db/username": "u", "db/password": "p", "db/name": "d", "db/host": "h",
-		".hidden/bucket": "decoy",
+		"..2026_11_23/type": "s3", "..2026_11_23/access_key_id": "id9", "..2026_11_23/secret_access_key": "sec", "..2026_11_23/bucket": "decoy",
 	} {
 		write(t, filepath.Join(root, name), text, 0o600)
 	}

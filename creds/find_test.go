@@ -124,8 +124,31 @@ func TestChoosingAmongServices(t *testing.T) {
 		}
 	}
 	r.Service, r.Bucket = "", "more-b2"
+	if b := find(t, r); b.Plan != "" { // the plan says whether the service's own bucket is public
+		t.Errorf("more-b2 has the plan of b2, %s", b.Plan)
+	}
 	if b := find(t, r); len(b.AdditionalBuckets) != 1 || b.AdditionalBuckets[0] != "b2" {
 		t.Errorf("the buckets beside more-b2 are %v, want b2", b.AdditionalBuckets)
+	}
+}
+
+func TestBucketThatVCAPDoesNotHave(t *testing.T) {
+	r := request(t, map[string]string{
+		"VCAP_SERVICES": vcap("one/b1/id1"), "AWS_ACCESS_KEY_ID": "id2", "AWS_SECRET_ACCESS_KEY": "sec2", "BUCKET_NAME": "another",
+	})
+	r.Bucket = "mine"
+	if b := find(t, r); b.Bucket != "mine" || keyOf(t, b) != "id2:sec2:" {
+		t.Errorf("Find = %v with the key %s", b, keyOf(t, b))
+	}
+}
+
+func TestKeysOfAnotherServiceOfAWS(t *testing.T) {
+	r := request(t, map[string]string{
+		"VCAP_SERVICES": `{"aws-sqs":[{"name":"q","credentials":{"access_key_id":"id","secret_access_key":"sec","region":"r","queue_url":"https://q"}}]}`,
+	})
+	r.Bucket = "mine"
+	if b, err := Find(t.Context(), r); err == nil {
+		t.Errorf("a queue's key is taken for %v", b)
 	}
 }
 
@@ -137,6 +160,11 @@ func TestFlagsOverrideTheSource(t *testing.T) {
 	if b.Region != "eu-west-1" || b.Endpoint != "https://s3.eu-west-1.amazonaws.com" || b.PathStyle || b.Prefix != "a/b/" {
 		t.Errorf("flags do not override: %+v", plainOf(t, b))
 	}
+	r.EndpointURL = "http://127.0.0.1:9"
+	if b := find(t, r); !b.PathStyle {
+		t.Error("another server is spoken to as if it were Amazon's")
+	}
+	r.EndpointURL = "s3.eu-west-1.amazonaws.com"
 	r.PathStyle = &pathStyle
 	if b := find(t, r); !b.PathStyle {
 		t.Error("--path-style does not override")

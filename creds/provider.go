@@ -67,16 +67,16 @@ func (p *Provider) Refresh(ctx context.Context) error {
 	if p.ask == nil {
 		return &Error{Kind: ErrNoRefresh, Text: "the source of the credentials can't change while the program runs"}
 	}
-	before := p.get()
 	select {
 	case p.asking <- struct{}{}:
 		defer func() { <-p.asking }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if done, err := p.settled(before); done {
+	if done, err := p.settled(); done {
 		return err
 	}
+	before := p.get()
 	fresh, err := p.ask(ctx, before.AccessKeyID)
 	if ctx.Err() != nil {
 		return ctx.Err() // says nothing about the source
@@ -93,13 +93,11 @@ func (p *Provider) Refresh(ctx context.Context) error {
 }
 
 // settled tells whether the source need not be asked, and what to answer then.
-func (p *Provider) settled(before aws.Credentials) (bool, error) {
+func (p *Provider) settled() (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	switch {
-	case p.current.AccessKeyID != before.AccessKeyID:
-		return true, nil
 	case !p.changed.IsZero() && now.Before(p.changed.Add(settleTime)):
 		return true, nil
 	case now.Before(p.until):
@@ -126,6 +124,9 @@ func (p *Provider) get() aws.Credentials {
 	defer p.mu.Unlock()
 	return p.current
 }
+
+// Source says where the credentials of now were found, for people.
+func (p *Provider) Source() string { return p.get().Source }
 
 // String says which key it is, never its secret.
 func (p *Provider) String() string { return "key " + p.get().AccessKeyID }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -74,8 +75,13 @@ func Open(cfg Config) (*Client, error) {
 // Controller a few seconds.
 const requestTime = time.Minute
 
+// dialTime bounds making a connection, so that a network that swallows packets
+// is known for what it is within a minute of tries.
+const dialTime = 10 * time.Second
+
 func newTransport(skipVerify bool) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: dialTime}).DialContext
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: skipVerify}
 	return t
 }

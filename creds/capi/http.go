@@ -19,6 +19,7 @@ const (
 	attempts     = 5
 	firstPause   = 500 * time.Millisecond
 	longestPause = 30 * time.Second // also of what Retry-After may ask for
+	retryTime    = time.Minute      // after which nothing is tried again
 )
 
 // get asks the Cloud Controller for a path and decodes the answer into out.
@@ -86,6 +87,7 @@ func (c *Client) authorized(ctx context.Context, doing, method, path string, bod
 // failure is ErrUnavailable.
 func (c *Client) retry(ctx context.Context, doing string, make func() (*http.Request, error), header ...*http.Header) (int, []byte, error) {
 	var last error
+	end := c.cfg.Now().Add(retryTime)
 	for n := range attempts {
 		req, err := make()
 		if err != nil {
@@ -106,8 +108,11 @@ func (c *Client) retry(ctx context.Context, doing string, make func() (*http.Req
 		} else {
 			last = answerError(doing, status, got, body)
 		}
-		if errors.Is(last, ErrFailed) || n == attempts-1 {
-			break // trying again changes nothing
+		if errors.Is(last, ErrFailed) || n == attempts-1 || c.cfg.Now().After(end) {
+			break
+		}
+		if n == 0 {
+			c.cfg.Progress(doing + ": no useful answer from " + req.URL.Host + ", trying again")
 		}
 		pause := min(max(jitter(firstPause<<n), retryAfter(got, c.cfg.Now())), longestPause)
 		c.cfg.Log.Debug("the foundation is asked again", "doing", doing, "status", status, "pause", pause)

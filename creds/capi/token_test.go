@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,6 +160,48 @@ func TestSessionThatIsOver(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, w.config(t)); diff != "" {
 		t.Errorf("the config changed:\n%s", diff)
+	}
+	if files, err := os.ReadDir(filepath.Join(w.home, ".cf")); err != nil || len(files) != 1 {
+		t.Errorf("%v is left in the directory, %v", files, err)
+	}
+}
+
+// While the UAA answers us, cf logs in anew: what it has written stays.
+func TestLoginDuringARenewalIsKept(t *testing.T) {
+	w := newWorld(t, capitest.Developer)
+	w.RotateRefresh = true
+	w.pass(time.Hour)
+	var kept any
+	c, err := capi.Open(capi.Config{
+		Getenv: func(string) string { return "" }, HomeDir: w.home, Now: func() time.Time { return w.now },
+		Transport: transport(func(r *http.Request) (*http.Response, error) {
+			res, err := http.DefaultTransport.RoundTrip(r)
+			if r.URL.Path == "/oauth/token" {
+				w.Login(t, w.home, user, w.space)
+				kept = w.config(t)["RefreshToken"]
+			}
+			return res, err
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Instances(t.Context(), w.space); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.config(t)["RefreshToken"]; got != kept || w.renewals() != 1 {
+		t.Errorf("after %d renewals the session is %v, want the new login's %v", w.renewals(), got, kept)
+	}
+}
+
+func TestTokenGoesToNoOtherFoundation(t *testing.T) {
+	w := newWorld(t, capitest.Developer)
+	c := w.open(t)
+	other := newWorld(t, capitest.Developer)
+	other.Login(t, w.home, user, other.space)
+	_, err := c.Instances(t.Context(), w.space)
+	if !errors.Is(err, capi.ErrLoggedOut) || !strings.Contains(err.Error(), other.URL) || len(w.Requests()) != 0 {
+		t.Errorf("after a login elsewhere: %v, requests %v", err, w.Requests())
 	}
 }
 
