@@ -48,10 +48,9 @@ func (m *move) directory(ctx context.Context) error {
 	if left := m.unsavedBelow(); len(left) > 0 {
 		return syscall.EBUSY // written to between; the program may try again
 	}
-	if replaced != nil {
-		if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
-			return err
-		}
+	// Also what is not known here may be there: the names are not as fresh as this.
+	if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
+		return err
 	}
 	copied, err := m.copyAll(ctx)
 	if err != nil {
