@@ -293,7 +293,7 @@ type mountReport struct {
 func (p *mountPlan) report(b *opened, e *engine) mountReport {
 	return mountReport{
 		Bucket: b.binding.Bucket, Prefix: b.binding.Prefix, Endpoint: b.binding.Endpoint,
-		Credentials: b.binding.Source, Service: b.binding.Service, Version: version(),
+		Credentials: b.source(), Service: b.binding.Service, Version: version(),
 		Memory: p.memory.total, Requests: b.counts.snapshot(), Cache: e.blocks.Stats(),
 	}
 }

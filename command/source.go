@@ -94,6 +94,15 @@ type opened struct {
 	counts  *requestCounts
 }
 
+// source says where the key of now was found: it may be the second since the
+// bucket was opened.
+func (o *opened) source() string {
+	if p, ok := o.binding.Credentials.(*creds.Provider); ok {
+		return p.Source()
+	}
+	return o.binding.Source
+}
+
 // openBucket finds the bucket that the flags mean and checks that it answers.
 func openBucket(c *cli.Context, positional string, log *slog.Logger) (*opened, error) {
 	r, err := requestOf(c, positional, log)

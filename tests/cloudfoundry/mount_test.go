@@ -128,6 +128,9 @@ func TestMountFindsTheNextKey(t *testing.T) {
 	if !c.bucket.Has(t, "after") {
 		t.Error("the object is not in the bucket")
 	}
+	if r := m.Run(t.Context(), "status", m.Dir); !strings.Contains(r.Stdout, "service files, key second") {
+		t.Errorf("status does not tell the key of now:\n%s%s", r.Stdout, r.Stderr)
+	}
 	c.noSecret(m)
 }
 
