@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -84,9 +84,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 func Retry(b Bucket, cfg RetryConfig) Bucket {
 	cfg = cfg.withDefaults()
 	return &retrier{
-		b:     b,
-		cfg:   cfg,
-		pacer: pacer{now: cfg.Now, sleep: cfg.Sleep},
+		b:          b,
+		cfg:        cfg,
+		pacer:      pacer{now: cfg.Now, sleep: cfg.Sleep},
+		refreshing: make(chan struct{}, 1),
 	}
 }
 
@@ -95,8 +96,8 @@ type retrier struct {
 	cfg   RetryConfig
 	pacer pacer
 
-	refreshing sync.Mutex
-	refreshed  int // guarded by refreshing; how often Refresh succeeded
+	refreshing chan struct{} // holds one element while Refresh runs
+	refreshed  atomic.Int64  // how often it succeeded
 }
 
 func (r *retrier) Unwrap() Bucket { return r.b }
@@ -111,7 +112,7 @@ type tries struct {
 	began     time.Time // the first attempt; once that has failed, when it did
 	failed    int       // attempts
 	refreshed bool
-	fresh     int // r.refreshed when the attempt began
+	fresh     int64 // r.refreshed when the attempt began
 }
 
 func (r *retrier) tries(ctx context.Context, op, key string, patience time.Duration) *tries {
@@ -138,7 +139,7 @@ func (t *tries) try(call func() error) error {
 	case !ready:
 		return &Error{Op: t.op, Key: t.key, Kind: ErrThrottled, Err: errors.New("too many requests were waiting")}
 	}
-	t.fresh = t.r.refreshCount()
+	t.fresh = t.r.refreshed.Load()
 	err = call()
 	var e *Error
 	switch {
@@ -225,28 +226,28 @@ func (t *tries) gaveUp(err error) error {
 	return &more
 }
 
-func (r *retrier) refreshCount() int {
-	r.refreshing.Lock()
-	defer r.refreshing.Unlock()
-	return r.refreshed
-}
-
 // refresh gets new credentials, unless somebody has done so since the attempt
-// began, and says whether to try with them.
+// began, and says whether to try with them. Requests that are not refused go on
+// meanwhile.
 func (t *tries) refresh() bool {
-	if t.refreshed || t.r.cfg.Refresh == nil {
+	r := t.r
+	if t.refreshed || r.cfg.Refresh == nil {
 		return false
 	}
 	t.refreshed = true
-	t.r.refreshing.Lock()
-	defer t.r.refreshing.Unlock()
-	if t.r.refreshed != t.fresh {
-		return true
-	}
-	if err := t.r.cfg.Refresh(t.ctx); err != nil {
-		t.r.cfg.Log.Error("getting new credentials", "err", err)
+	select {
+	case r.refreshing <- struct{}{}:
+		defer func() { <-r.refreshing }()
+	case <-t.ctx.Done():
 		return false
 	}
-	t.r.refreshed++
+	if r.refreshed.Load() != t.fresh {
+		return true
+	}
+	if err := r.cfg.Refresh(t.ctx); err != nil {
+		r.cfg.Log.Error("getting new credentials", "err", err)
+		return false
+	}
+	r.refreshed.Add(1)
 	return true
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -374,26 +375,26 @@ func TestDeleteTriesAgainWhatIsLeft(t *testing.T) {
 }
 
 func TestCredentialsAreRefreshedOnceForAll(t *testing.T) {
+	const callers = 50
 	m := s3test.NewMem(s3test.MemConfig{})
 	m.PutBytes("a", nil)
-	f := s3test.NewFaulty(m, s3test.Plan{Rules: []s3test.Rule{{Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrCredentials}}}})
-	var mu sync.Mutex
-	refreshed, running := 0, 0
+	refused := s3test.Plan{Rules: []s3test.Rule{{Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrCredentials}}}}
+	f := s3test.NewFaulty(m, refused)
+	var refreshed, running atomic.Int32
 	b := s3.Retry(f, s3.RetryConfig{Refresh: func(context.Context) error {
-		mu.Lock()
-		refreshed++
-		if running++; running > 1 {
+		refreshed.Add(1)
+		if running.Add(1) > 1 {
 			t.Error("refreshed twice at once")
 		}
-		mu.Unlock()
+		for f.Calls()[s3.OpHead] < callers { // until all have been refused
+			runtime.Gosched()
+		}
 		f.SetPlan(s3test.Plan{})
-		mu.Lock()
-		running--
-		mu.Unlock()
+		running.Add(-1)
 		return nil
 	}})
 	var wg sync.WaitGroup
-	for range 50 {
+	for range callers {
 		wg.Go(func() {
 			if _, err := b.Head(t.Context(), "a"); err != nil {
 				t.Error(err)
@@ -401,13 +402,27 @@ func TestCredentialsAreRefreshedOnceForAll(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if refreshed != 1 {
-		t.Errorf("refreshed %d times", refreshed)
+	if refreshed.Load() != 1 {
+		t.Errorf("refreshed %d times", refreshed.Load())
 	}
-	f.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrCredentials}}}})
-	b = s3.Retry(f, s3.RetryConfig{Refresh: func(context.Context) error { return errors.New("not logged in") }})
-	if _, err := b.Head(t.Context(), "a"); !errors.Is(err, s3.ErrCredentials) {
-		t.Errorf("got %v", err)
+}
+
+func TestCredentialsThatStayBad(t *testing.T) {
+	_, f, _ := faulty(s3test.Rule{Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrCredentials}})
+	for name, refresh := range map[string]func(context.Context) error{
+		"not refreshed":       func(context.Context) error { return errors.New("not logged in") },
+		"refreshed in vain":   func(context.Context) error { return nil },
+		"nobody to ask again": nil,
+	} {
+		f.Reset()
+		_, err := s3.Retry(f, s3.RetryConfig{Refresh: refresh}).Head(t.Context(), "a")
+		want := 1
+		if name == "refreshed in vain" {
+			want = 2
+		}
+		if !errors.Is(err, s3.ErrCredentials) || len(f.Log()) != want {
+			t.Errorf("%s: %v after %d attempts", name, err, len(f.Log()))
+		}
 	}
 }
 
@@ -457,19 +472,30 @@ func TestThrottlingSlowsEverybodyDownAndRecovers(t *testing.T) {
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		calls := 0
-		b := s3.Retry(headFunc{s3test.NewMem(s3test.MemConfig{}), func() error {
-			if calls++; calls == 1 {
-				return &s3.Error{Op: s3.OpHead, Kind: s3.ErrThrottled, Status: 503, RetryAfter: 7 * time.Second}
+	for _, kind := range []error{s3.ErrThrottled, s3.ErrUnavailable} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			b := s3.Retry(headFunc{s3test.NewMem(s3test.MemConfig{}), func() error {
+				if calls++; calls == 1 {
+					return &s3.Error{Op: s3.OpHead, Kind: kind, Status: 503, RetryAfter: 7 * time.Second}
+				}
+				return nil
+			}}, s3.RetryConfig{})
+			start := time.Now()
+			if _, err := b.Head(t.Context(), "a"); err != nil || time.Since(start) < 7*time.Second || time.Since(start) > 9*time.Second {
+				t.Errorf("%v: %v after %v", kind, err, time.Since(start))
 			}
-			return nil
-		}}, s3.RetryConfig{Rand: rand.Float64})
-		start := time.Now()
-		if _, err := b.Head(t.Context(), "a"); err != nil || time.Since(start) < 7*time.Second || time.Since(start) > 9*time.Second {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-	})
+		})
+	}
+}
+
+func TestRefusedWriteCostsOneRequest(t *testing.T) {
+	b, f, m := faulty()
+	m.PutBytes("a", nil)
+	_, err := b.Put(t.Context(), "a", strings.NewReader("x"), s3.PutOptions{IfNoneMatch: "*"})
+	if !errors.Is(err, s3.ErrExists) || len(f.Log()) != 1 {
+		t.Errorf("%v with %v", err, f.Calls())
+	}
 }
 
 // headFunc answers Head by a function.
