@@ -15,7 +15,8 @@ const blockSize = 1 << 20
 
 // Lookup is stat(2)'s question: what is this name?
 func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.asking(cancel, header.Pid)
+	defer ctx.end()
 	dir := f.tree.get(header.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
@@ -90,11 +91,13 @@ func (f *FS) entryOut(n *node, e entry, left time.Duration, out *fuse.EntryOut) 
 
 // GetAttr is fstat(2) and stat(2) of a node that the kernel knows.
 func (f *FS) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	ctx := f.asking(cancel, in.Pid)
+	defer ctx.end()
 	n := f.tree.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	e, left, err := f.statNode(request(cancel), n)
+	e, left, err := f.statNode(ctx, n)
 	if err != nil {
 		return f.status("getattr", f.tree.path(n), err)
 	}
@@ -192,7 +195,8 @@ func (n *node) change(edit func(*owned)) {
 
 // SetAttr is chmod, chown, utimens and truncate.
 func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	n := f.tree.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)

@@ -18,6 +18,8 @@ import (
 // every command of `(a; b; c) >file` does) closes it without being the one
 // who wants to know: its close saves nothing, the opener's does.
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	h := f.handles.file(in.Fh)
 	if h == nil || !h.write {
 		return fuse.OK
@@ -28,7 +30,7 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	if !h.file.unsaved() || h.file.inherited(in.Pid) {
 		return fuse.OK
 	}
-	return f.status("close", f.tree.path(h.file.node), h.file.commit(request(cancel)))
+	return f.status("close", f.tree.path(h.file.node), h.file.commit(ctx))
 }
 
 // Fsync returns when S3 has the whole file.
@@ -37,7 +39,8 @@ func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if h == nil {
 		return fuse.OK
 	}
-	ctx := request(cancel)
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	if err := h.stale(); err != nil {
 		return f.status("fsync", f.tree.path(h.file.node), err)
 	}

@@ -17,7 +17,8 @@ import (
 // Mkdir leaves a marker object, so that the directory is there for everybody
 // and lasts while it is empty.
 func (f *FS) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	dir := f.tree.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
@@ -72,6 +73,8 @@ func gone(err error) error {
 
 // Mknod makes regular files only.
 func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
 		return fuse.EPERM
 	}
@@ -81,7 +84,7 @@ func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *f
 		return st
 	}
 	h := f.handles.file(co.Fh)
-	err := h.file.commit(request(cancel))
+	err := h.file.commit(ctx)
 	f.Release(cancel, &fuse.ReleaseIn{Fh: co.Fh})
 	*out = co.EntryOut
 	return f.status("mknod", name, err)
@@ -89,11 +92,13 @@ func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *f
 
 // Unlink deletes the object. Who has the file open keeps its content.
 func (f *FS) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	ctx := f.changing(cancel, header.Pid)
+	defer ctx.end()
 	dir := f.tree.get(header.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	return f.status("unlink", f.tree.path(dir)+"/"+name, f.unlink(request(cancel), dir, name))
+	return f.status("unlink", f.tree.path(dir)+"/"+name, f.unlink(ctx, dir, name))
 }
 
 func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
@@ -113,6 +118,7 @@ func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
 		}
 		return f.remove(ctx, dir, p.key, name, p.key+e.part)
 	}
+	removed := false
 	if n.kind == kindFile {
 		fl := f.acquire(n)
 		defer fl.drop()
@@ -120,13 +126,16 @@ func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
 			return err
 		}
 		defer fl.op.unlock()
-		if err := fl.keepOpen(ctx); err != nil {
+		settle, err := fl.keepOpen(ctx)
+		if err != nil {
 			return err
 		}
+		defer func() { settle(removed) }()
 	}
 	if err := f.remove(ctx, dir, p.key, name, p.key+n.part); err != nil {
 		return err
 	}
+	removed = true
 	f.tree.unlink(n)
 	return nil
 }
@@ -177,11 +186,13 @@ func (f *FS) keepDirectory(ctx context.Context, dir *node, prefix, leaving strin
 
 // Rmdir removes an empty directory.
 func (f *FS) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
+	ctx := f.changing(cancel, header.Pid)
+	defer ctx.end()
 	dir := f.tree.get(header.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	return f.status("rmdir", f.tree.path(dir)+"/"+name, f.rmdir(request(cancel), dir, name))
+	return f.status("rmdir", f.tree.path(dir)+"/"+name, f.rmdir(ctx, dir, name))
 }
 
 func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
@@ -239,62 +250,106 @@ func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) error {
 	return nil
 }
 
-// keepOpen makes a file that loses its name independent of the bucket: what
-// its open descriptors may still read is brought here first. fl.op must be
-// held exclusively.
-func (fl *file) keepOpen(ctx context.Context) error {
-	s := fl.state()
+// keepOpen prepares a file for the loss of its name: what its open descriptors
+// may still read is brought here. The function it returns must be called with
+// whether the name has gone. fl.op must be held exclusively until then.
+func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error) {
 	fl.mu.Lock()
 	others := fl.refs > 1
 	fl.mu.Unlock()
-	if !others || s.orphan {
+	if !others || fl.state().orphan {
+		return func(bool) {}, nil
+	}
+	kept, err := fl.bring(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		fl.fs.log.Warn("an open file loses its name and could not be kept whole; reading on will fail", "path", fl.fs.tree.path(fl.node), "err", err)
+	}
+	return func(gone bool) {
+		old := kept
+		if gone {
+			old = fl.orphaned(kept)
+		}
+		if old != nil {
+			fl.discard(context.WithoutCancel(ctx), old)
+		}
+	}, nil
+}
+
+// orphaned marks that the file has no name, and will not be saved. It returns
+// the draft that the kept content takes the place of.
+func (fl *file) orphaned(kept *transfer.Draft) (old *transfer.Draft) {
+	fl.fs.unsaved.remove(fl)
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.orphan = true
+	if kept == nil {
 		return nil
 	}
-	if s.draft == nil && s.base.ETag != "" {
-		if err := fl.bring(ctx, s.base.Object); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			fl.fs.log.Warn("an open file is unlinked and could not be kept whole; reading on will fail", "path", fl.fs.tree.path(fl.node), "err", err)
+	if fl.draft == nil {
+		fl.mtime = fl.base.LastModified
+	}
+	old, fl.draft, fl.streams = fl.draft, kept, false
+	return old
+}
+
+// bring copies the present content into a draft that will never be saved, if
+// any of it is in the bucket only, or may be sent there.
+func (fl *file) bring(ctx context.Context) (*transfer.Draft, error) {
+	s := fl.state()
+	fl.mu.Lock()
+	streams := fl.streams
+	fl.mu.Unlock()
+	size := s.base.Size
+	var r io.ReaderAt
+	switch {
+	case s.draft != nil:
+		if !streams && s.draft.Base() == nil {
+			return nil, nil
 		}
+		r, size = draftReader{ctx, s.draft}, s.draft.Size()
+	case s.base.ETag == "":
+		return nil, nil
+	default:
+		reader := fl.fs.xfer.NewReader(s.base.Object)
+		defer reader.Close()
+		r = versionReader{ctx, reader}
 	}
-	fl.mu.Lock()
-	fl.orphan = true
-	fl.mu.Unlock()
-	fl.fs.unsaved.remove(fl)
-	return nil
+	d := fl.fs.xfer.NewDraft(s.base.Key, nil, transfer.DraftOptions{})
+	if err := copyInto(ctx, d, r, size); err != nil {
+		return nil, errors.Join(err, d.Discard(context.WithoutCancel(ctx)))
+	}
+	return d, nil
 }
 
-// bring copies the present content into a draft that will never be saved.
-func (fl *file) bring(ctx context.Context, base s3.Object) error {
-	r := fl.fs.xfer.NewReader(base)
-	defer r.Close()
-	d := fl.fs.xfer.NewDraft(base.Key, nil, transfer.DraftOptions{})
-	if err := copyInto(ctx, d, r, base.Size); err != nil {
-		return errors.Join(err, d.Discard(context.WithoutCancel(ctx)))
-	}
-	fl.mu.Lock()
-	fl.draft, fl.mtime = d, base.LastModified
-	fl.mu.Unlock()
-	return nil
+// draftReader and versionReader are io.ReaderAts of one context.
+type draftReader struct {
+	ctx context.Context
+	d   *transfer.Draft
 }
 
-func copyInto(ctx context.Context, d *transfer.Draft, r *transfer.Reader, size int64) error {
+func (r draftReader) ReadAt(p []byte, off int64) (int, error) { return r.d.ReadAt(r.ctx, p, off) }
+
+type versionReader struct {
+	ctx context.Context
+	r   *transfer.Reader
+}
+
+func (r versionReader) ReadAt(p []byte, off int64) (int, error) { return r.r.ReadAt(r.ctx, p, off) }
+
+func copyInto(ctx context.Context, d *transfer.Draft, r io.ReaderAt, size int64) error {
+	buf := make([]byte, min(blockSize, size))
 	for off := int64(0); off < size; {
-		v, err := r.View(ctx, off, blockSize)
-		if err != nil && !errors.Is(err, io.EOF) {
+		p := buf[:min(size-off, int64(len(buf)))]
+		if n, err := r.ReadAt(p, off); n < len(p) {
+			return errors.Join(io.ErrUnexpectedEOF, err)
+		}
+		if err := d.WriteAt(ctx, p, off); err != nil {
 			return err
 		}
-		n := len(v.Bytes())
-		err = d.WriteAt(ctx, v.Bytes(), off)
-		v.Release()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		off += int64(n)
+		off += int64(len(p))
 	}
 	return nil
 }

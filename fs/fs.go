@@ -126,9 +126,3 @@ func New(bucket s3.Bucket, xfer *transfer.Engine, cfg Config) (*FS, error) {
 
 // String names the file system's type for go-fuse.
 func (f *FS) String() string { return "cgs3fs" }
-
-// request is the context of one request of the kernel: a signal to the
-// waiting process ends it.
-func request(cancel <-chan struct{}) context.Context {
-	return &fuse.Context{Cancel: cancel}
-}

@@ -13,11 +13,13 @@ import (
 
 // Read hands the kernel the reader's own buffer where one holds the bytes.
 func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	ctx := f.asking(cancel, in.Pid)
+	defer ctx.end()
 	h := f.handles.file(in.Fh)
 	if h == nil {
 		return nil, fuse.EBADF
 	}
-	res, err := h.readAt(request(cancel), buf, int64(in.Offset))
+	res, err := h.readAt(ctx, buf, int64(in.Offset))
 	if err != nil {
 		return nil, f.status("read", f.tree.path(h.file.node), err)
 	}
@@ -70,11 +72,13 @@ func (r *viewResult) Done()                              { r.v.Release() }
 
 // Write takes bytes into the file's draft.
 func (f *FS) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32, fuse.Status) {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	h := f.handles.file(in.Fh)
 	if h == nil || !h.write {
 		return 0, fuse.EBADF
 	}
-	if err := h.writeAt(request(cancel), data, int64(in.Offset), in.Pid); err != nil {
+	if err := h.writeAt(ctx, data, int64(in.Offset), in.Pid); err != nil {
 		return 0, f.status("write", f.tree.path(h.file.node), err)
 	}
 	return uint32(len(data)), fuse.OK
@@ -113,6 +117,8 @@ func (h *handle) writeAt(ctx context.Context, data []byte, off int64, pid uint32
 // Fallocate can promise nothing about space in a bucket; it only makes the
 // file as long as asked.
 func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	h := f.handles.file(in.Fh)
 	if h == nil || !h.write {
 		return fuse.EBADF
@@ -120,7 +126,7 @@ func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status
 	if in.Mode != 0 {
 		return fuse.Status(syscall.EOPNOTSUPP)
 	}
-	return f.status("fallocate", f.tree.path(h.file.node), h.grow(request(cancel), int64(in.Offset+in.Length), in.Pid))
+	return f.status("fallocate", f.tree.path(h.file.node), h.grow(ctx, int64(in.Offset+in.Length), in.Pid))
 }
 
 func (h *handle) grow(ctx context.Context, size int64, pid uint32) error {

@@ -15,7 +15,8 @@ import (
 
 // Open asks the bucket for the file as it is now: see [FS.refresh].
 func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.asking(cancel, in.Pid)
+	defer ctx.end()
 	n := f.tree.get(in.NodeId)
 	if n == nil || n.kind != kindFile {
 		return fuse.Status(syscall.ESTALE)
@@ -212,7 +213,8 @@ func (f *FS) forgetName(n *node) {
 // Create opens a file that is not there yet. The bucket hears of it when the
 // first close or fsync saves it.
 func (f *FS) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out *fuse.CreateOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	dir := f.tree.get(in.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
@@ -359,9 +361,13 @@ func (fl *file) abandon(ctx context.Context) {
 
 func (fl *file) abandonLocked(ctx context.Context) {
 	if d := fl.takeDraft(); d != nil {
-		if err := d.Discard(ctx); err != nil {
-			fl.fs.log.Warn("discarding unsaved bytes", "err", err)
-		}
+		fl.discard(ctx, d)
+	}
+}
+
+func (fl *file) discard(ctx context.Context, d *transfer.Draft) {
+	if err := d.Discard(ctx); err != nil {
+		fl.fs.log.Warn("discarding unsaved bytes", "err", err)
 	}
 }
 

@@ -67,15 +67,19 @@ func (d *dirHandle) stop() {
 // FsyncDir has nothing to do: what changes a directory is in the bucket when
 // the call that did it returns, and unsaved files are their own fsync's.
 func (f *FS) FsyncDir(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	n := f.tree.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	return f.status("fsync", f.tree.path(n), f.saveAttributes(request(cancel), n))
+	return f.status("fsync", f.tree.path(n), f.saveAttributes(ctx, n))
 }
 
 func (f *FS) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readDir(request(cancel), in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
+	ctx := f.asking(cancel, in.Pid)
+	defer ctx.end()
+	return f.readDir(ctx, in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
 		return out.AddDirEntry(fuse.DirEntry{Name: name, Mode: modeType(e.kind), Ino: f.numberOf(dir, name), Off: off})
 	})
 }
@@ -86,7 +90,9 @@ func (f *FS) ReadDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntry
 const maxTold = 100_000
 
 func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	return f.readDir(request(cancel), in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
+	ctx := f.asking(cancel, in.Pid)
+	defer ctx.end()
+	return f.readDir(ctx, in, func(dir *node, off uint64, name string, e entry, left time.Duration) bool {
 		eo := out.AddDirLookupEntry(fuse.DirEntry{Name: name, Mode: modeType(e.kind), Ino: f.numberOf(dir, name), Off: off})
 		if eo == nil {
 			return false

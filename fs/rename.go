@@ -18,7 +18,8 @@ const renameNoReplace = 1
 // Rename is a copy and a delete, in this order: after a crash both names may
 // be there, never neither. See renamedir.go for directories.
 func (f *FS) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	from, to := f.tree.get(in.NodeId), f.tree.get(in.Newdir)
 	if from == nil || to == nil {
 		return fuse.Status(syscall.ESTALE)
@@ -72,7 +73,8 @@ func (m *move) file(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	moved := false
+	defer func() { unlock(moved) }()
 	if m.n.file != nil {
 		if err := m.n.file.commitLocked(ctx); err != nil {
 			return err
@@ -100,6 +102,7 @@ func (m *move) file(ctx context.Context) error {
 		f.names.Drop(newPin.key, m.newName)
 		return err
 	}
+	moved = true
 	return m.arrive(ctx, info, replaced, m.part+suffix)
 }
 
@@ -127,10 +130,13 @@ func (m *move) replaced(ctx context.Context) (*node, error) {
 }
 
 // lockFiles takes the op locks of the file that moves and the one it replaces,
-// and keeps the content of the latter for whoever has it open.
-func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(), err error) {
+// and keeps the content of the latter for whoever has it open. unlock must be
+// told whether the rename has happened.
+func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(moved bool), err error) {
 	var held []*file
-	unlock = func() {
+	settle := func(bool) {}
+	unlock = func(moved bool) {
+		settle(moved)
 		for _, fl := range held {
 			fl.op.unlock()
 			fl.drop()
@@ -150,16 +156,19 @@ func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(), er
 		fl := m.fs.acquire(n)
 		if err := fl.op.lock(ctx); err != nil {
 			fl.drop()
-			unlock()
+			unlock(false)
 			return nil, err
 		}
 		held = append(held, fl)
-		if n == replaced {
-			if err := fl.keepOpen(ctx); err != nil {
-				unlock()
-				return nil, err
-			}
+		if n != replaced {
+			continue
 		}
+		leave, err := fl.keepOpen(ctx)
+		if err != nil {
+			unlock(false)
+			return nil, err
+		}
+		settle = leave
 	}
 	return unlock, nil
 }

@@ -16,7 +16,8 @@ const maxTarget = 4095
 
 // Symlink writes the target as the content of NAME.rclonelink.
 func (f *FS) Symlink(cancel <-chan struct{}, header *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	ctx := request(cancel)
+	ctx := f.changing(cancel, header.Pid)
+	defer ctx.end()
 	dir := f.tree.get(header.NodeId)
 	if dir == nil {
 		return fuse.Status(syscall.ESTALE)
@@ -59,6 +60,8 @@ func (f *FS) symlink(ctx context.Context, dir *node, target, name string) (*node
 
 // Readlink gets the target once; the object of a link is never edited in place.
 func (f *FS) Readlink(cancel <-chan struct{}, header *fuse.InHeader) ([]byte, fuse.Status) {
+	ctx := f.asking(cancel, header.Pid)
+	defer ctx.end()
 	n := f.tree.get(header.NodeId)
 	if n == nil || n.kind != kindLink {
 		return nil, fuse.EINVAL
@@ -69,7 +72,7 @@ func (f *FS) Readlink(cancel <-chan struct{}, header *fuse.InHeader) ([]byte, fu
 	if target != "" {
 		return []byte(target), fuse.OK
 	}
-	target, err := f.readTarget(request(cancel), n)
+	target, err := f.readTarget(ctx, n)
 	if err != nil {
 		return nil, f.status("readlink", f.tree.path(n), err)
 	}

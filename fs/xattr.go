@@ -18,6 +18,8 @@ const (
 )
 
 func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string, dest []byte) (uint32, fuse.Status) {
+	ctx := f.asking(cancel, header.Pid)
+	defer ctx.end()
 	n := f.tree.get(header.NodeId)
 	if n == nil {
 		return 0, fuse.Status(syscall.ESTALE)
@@ -26,13 +28,13 @@ func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string
 		return 0, fuse.ENODATA // the kernel asks for security.capability at every write
 	}
 	if strings.HasPrefix(attr, xattrControl) && n.id == rootIno {
-		value, err := f.control(request(cancel), attr)
+		value, err := f.control(ctx, attr)
 		if err != nil {
 			return 0, f.status("getxattr", attr, err)
 		}
 		return fill(dest, value)
 	}
-	all, err := f.xattrs(request(cancel), n)
+	all, err := f.xattrs(ctx, n)
 	if err != nil {
 		return 0, f.status("getxattr", f.tree.path(n), err)
 	}
@@ -44,11 +46,13 @@ func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string
 }
 
 func (f *FS) ListXAttr(cancel <-chan struct{}, header *fuse.InHeader, dest []byte) (uint32, fuse.Status) {
+	ctx := f.asking(cancel, header.Pid)
+	defer ctx.end()
 	n := f.tree.get(header.NodeId)
 	if n == nil {
 		return 0, fuse.Status(syscall.ESTALE)
 	}
-	all, err := f.xattrs(request(cancel), n)
+	all, err := f.xattrs(ctx, n)
 	if err != nil {
 		return 0, f.status("listxattr", f.tree.path(n), err)
 	}
@@ -126,11 +130,13 @@ func (f *FS) storedXattrs(ctx context.Context, n *node, out map[string][]byte) e
 }
 
 func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, data []byte) fuse.Status {
+	ctx := f.changing(cancel, in.Pid)
+	defer ctx.end()
 	n := f.tree.get(in.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	return f.status("setxattr", f.tree.path(n), f.setXattr(request(cancel), n, in.Flags, attr, data))
+	return f.status("setxattr", f.tree.path(n), f.setXattr(ctx, n, in.Flags, attr, data))
 }
 
 func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, data []byte) error {
@@ -178,11 +184,13 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 const posixRoom = 128
 
 func (f *FS) RemoveXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string) fuse.Status {
+	ctx := f.changing(cancel, header.Pid)
+	defer ctx.end()
 	n := f.tree.get(header.NodeId)
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	return f.status("removexattr", f.tree.path(n), f.removeXattr(request(cancel), n, attr))
+	return f.status("removexattr", f.tree.path(n), f.removeXattr(ctx, n, attr))
 }
 
 func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
