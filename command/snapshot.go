@@ -20,11 +20,17 @@ type snapshotSession struct {
 	store *snapshot.Store
 
 	// openOther opens the bucket that an s3:// address names, for restore.
-	openOther func(address string) (bucket s3.Bucket, prefix string, err error)
+	openOther func(address string) (otherBucket, error)
 
 	out, err io.Writer
 	terminal bool // a person watches err
 	now      func() time.Time
+}
+
+// otherBucket is where a restore may go.
+type otherBucket struct {
+	bucket, direct s3.Bucket // direct is without retries; see snapshot.Config
+	prefix         string
 }
 
 // snapshotOpener finds the buckets that the flags of a command mean. With

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cgs3fs/cgs3fs/creds"
-	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/snapshot"
 )
 
@@ -24,7 +23,7 @@ func openSnapshots(c *cli.Context, readOnly bool) (*snapshotSession, error) {
 		return nil, err
 	}
 	cfg := snapshot.Config{
-		Source: from.bucket, SourceName: from.binding.Bucket, Prefix: c.String("prefix"),
+		Source: from.bucket, Direct: from.client, SourceName: from.binding.Bucket, Prefix: c.String("prefix"),
 		PID: os.Getpid(), Tool: "cgs3fs " + version(), Log: log, ReadOnly: readOnly,
 		Parallel: controlRequests,
 	}
@@ -50,7 +49,7 @@ func openSnapshots(c *cli.Context, readOnly bool) (*snapshotSession, error) {
 	return &snapshotSession{
 		cfg: cfg, store: store, out: c.App.Writer, err: c.App.ErrWriter,
 		terminal: isTerminal(os.Stderr), now: time.Now,
-		openOther: func(address string) (s3.Bucket, string, error) { return openAddress(c, address, to, log) },
+		openOther: func(address string) (otherBucket, error) { return openAddress(c, address, log, from, to) },
 	}, nil
 }
 
@@ -101,21 +100,24 @@ func usable(b creds.Binding, bucket string) bool {
 	return bucket == b.Bucket || b.Service == "" || slices.Contains(b.AdditionalBuckets, bucket)
 }
 
-// openAddress opens s3://BUCKET/PREFIX with the key that opens near.
-func openAddress(c *cli.Context, address string, near *opened, log *slog.Logger) (s3.Bucket, string, error) {
+// openAddress opens s3://BUCKET/PREFIX: one of the buckets that are known, or
+// another with the key of the last of them.
+func openAddress(c *cli.Context, address string, log *slog.Logger, known ...*opened) (otherBucket, error) {
 	rest, isURL := strings.CutPrefix(address, "s3://")
 	if !isURL {
-		return nil, "", usagef("%q is no address such as s3://BUCKET/PREFIX/", address)
+		return otherBucket{}, usagef("%q is no address such as s3://BUCKET/PREFIX/", address)
 	}
-	b := near.binding
-	var prefix string
-	b.Bucket, prefix, _ = strings.Cut(rest, "/")
-	if oneBucket(b, near.binding) {
-		return near.bucket, prefix, nil
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	var b creds.Binding
+	for _, o := range known {
+		if b = o.binding; b.Bucket == bucket {
+			return otherBucket{o.bucket, o.client, prefix}, nil
+		}
 	}
+	b.Bucket = bucket
 	o, err := connect(c, b, log)
 	if err != nil {
-		return nil, "", err
+		return otherBucket{}, err
 	}
-	return o.bucket, prefix, nil
+	return otherBucket{o.bucket, o.client, prefix}, nil
 }

@@ -40,9 +40,11 @@ func snapshotRestore(c *cli.Context, open snapshotOpener) error {
 	}
 	o.Paths = c.Args().Tail()
 	if to := c.String("to"); to != "" {
-		if o.To, o.ToPrefix, err = s.openOther(to); err != nil {
+		other, err := s.openOther(to)
+		if err != nil {
 			return err
 		}
+		o.To, o.Direct, o.ToPrefix = other.bucket, other.direct, other.prefix
 	}
 	o.Progress.Done.Store(true)
 	var done *snapshot.Restored

@@ -11,7 +11,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
 	"github.com/cgs3fs/cgs3fs/snapshot"
 )
@@ -41,8 +40,8 @@ func (d *snapshotDesk) open(c *cli.Context, readOnly bool) (*snapshotSession, er
 	store, err := snapshot.Open(cfg)
 	return &snapshotSession{
 		cfg: cfg, store: store, out: &d.out, err: &d.err, now: d.now,
-		openOther: func(address string) (s3.Bucket, string, error) {
-			return d.mem, strings.TrimPrefix(address, "s3://bucket/"), nil
+		openOther: func(address string) (otherBucket, error) {
+			return otherBucket{d.mem, d.mem, strings.TrimPrefix(address, "s3://bucket/")}, nil
 		},
 	}, err
 }

@@ -250,10 +250,7 @@ func (ch *chunk) copyEntry(ctx context.Context, e *Entry) (outcome, Note, error)
 	if err := ch.lease.check(); err != nil {
 		return 0, Note{}, err
 	}
-	to := place{ifNoneMatch: "*"}
-	if e.Again {
-		to.ifNoneMatch = ""
-	}
+	var to place
 	to.key, _ = ch.s.at.object(ch.id, e.Key)
 	done, err := ch.copier.copy(ctx, version{e.Key, e.ETag, e.Size, e.StorageClass}, to)
 	switch {
@@ -265,7 +262,7 @@ func (ch *chunk) copyEntry(ctx context.Context, e *Entry) (outcome, Note, error)
 		ch.progress.CopiedBytes.Add(e.Size)
 		*e = e.resultOf(done.Info)
 		return isCopied, Note{}, nil
-	case errors.Is(err, s3.ErrExists), errors.Is(err, s3.ErrChanged), errors.Is(err, s3.ErrNotFound):
+	case errors.Is(err, s3.ErrChanged), errors.Is(err, s3.ErrNotFound):
 		return ch.lostAnswer(ctx, e, to.key)
 	case errors.Is(err, s3.ErrDenied):
 		return isSkipped, Note{e.Key, Denied, err.Error()}, nil

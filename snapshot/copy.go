@@ -26,7 +26,8 @@ const partsAtOnce = 8
 // one. It finds out by trying which way the buckets allow.
 type copier struct {
 	from, to s3.Bucket
-	fromName string // for a copy into another bucket; empty within one
+	direct   s3.Bucket // to, for conditional writes; see Config.Direct
+	fromName string    // for a copy into another bucket; empty within one
 	cfg      Config
 	gate     *gate
 	budget   *budget
@@ -40,7 +41,7 @@ func (s *Store) copier(from, to s3.Bucket, fromName string) *copier {
 	if from == to {
 		fromName = ""
 	}
-	return &copier{from: from, to: to, fromName: fromName, cfg: s.cfg, gate: s.gate, budget: s.budget}
+	return &copier{from: from, to: to, direct: to, fromName: fromName, cfg: s.cfg, gate: s.gate, budget: s.budget}
 }
 
 // version is what to copy, and as what class to store it.
@@ -137,11 +138,37 @@ func (c *copier) serverSide(ctx context.Context, v version, to place) (done copi
 		TagsLost: func(string) { done.tagsLost = true },
 	}
 	o := s3.CopyOptions{StorageClass: v.class, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch}
-	err = c.gate.do(ctx, func() (err error) {
-		done.Info, err = s3.CopyObject(ctx, c.to, s3.Object{Key: v.key, Size: v.size, ETag: v.etag}, to.key, o, cfg)
+	err = c.write(ctx, to, v.size <= c.cfg.CopyLimit, func(bucket s3.Bucket) (err error) {
+		done.Info, err = s3.CopyObject(ctx, bucket, s3.Object{Key: v.key, Size: v.size, ETag: v.etag}, to.key, o, cfg)
 		return err
 	})
 	return done, err
+}
+
+// writeTries is how often a conditional write is tried on the direct bucket.
+const writeTries = 5
+
+// write makes one request that writes. A conditional one goes to the direct
+// bucket if it is a single request; when it was tried again and is refused, an
+// earlier attempt may be why, which the caller has to find out.
+func (c *copier) write(ctx context.Context, to place, single bool, request func(s3.Bucket) error) error {
+	if to.ifMatch+to.ifNoneMatch == "" || !single {
+		return c.gate.do(ctx, func() error { return request(c.to) })
+	}
+	backoff := gateBackoff
+	for try := 1; ; try++ {
+		err := c.gate.do(ctx, func() error { return request(c.direct) })
+		switch {
+		case errors.Is(err, s3.ErrCredentials): // which only the other bucket can renew
+			return c.gate.do(ctx, func() error { return request(c.to) })
+		case !errors.Is(err, s3.ErrUnavailable) || try == writeTries:
+			return err
+		}
+		if err := c.gate.pause(ctx, backoff); err != nil {
+			return err
+		}
+		backoff *= 2
+	}
 }
 
 // tags reads the tags of an object that has any. A key that may not read them

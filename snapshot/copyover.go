@@ -7,23 +7,23 @@ import (
 	"github.com/cgs3fs/cgs3fs/s3"
 )
 
-// copyOver copies an object of one snapshot to a place in another, or back to
-// its own. A copy that an interrupted attempt made there is kept if its checksum
-// or its MD5 proves it; anything else in the place is replaced, as it belongs to
-// the snapshot and is not what the manifest is going to say.
+// copyOver copies an object of one snapshot to a place in another. A copy that an
+// interrupted attempt made there is kept if its checksum or its ETag proves it;
+// anything else in the place is replaced, as the place belongs to the snapshot
+// and holds what its manifest does not speak of.
 func (s *Store) copyOver(ctx context.Context, c *copier, from version, to string, e Entry) (s3.Info, error) {
-	done, err := c.copy(ctx, from, place{key: to, ifNoneMatch: "*"})
-	if !errors.Is(err, s3.ErrExists) {
-		return done.Info, err
-	}
-	there, err := s.dest.Head(ctx, to)
-	if err != nil {
+	var there s3.Info
+	err := s.gate.do(ctx, func() (err error) {
+		there, err = s.dest.Head(ctx, to)
+		return err
+	})
+	switch {
+	case err == nil && e.provenBy(there):
+		return there, nil
+	case err != nil && !errors.Is(err, s3.ErrNotFound):
 		return s3.Info{}, err
 	}
-	if e.provenBy(there) {
-		return there, nil
-	}
-	done, err = c.copy(ctx, from, place{key: to, ifMatch: there.ETag})
+	done, err := c.copy(ctx, from, place{key: to})
 	return done.Info, err
 }
 

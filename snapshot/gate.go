@@ -30,7 +30,7 @@ type gate struct {
 // gateStart is what the gate begins with: the default of most tools.
 const gateStart = 16
 
-func newGate(max int) *gate {
+func newGate(max int, pause func(context.Context, time.Duration) error) *gate {
 	return &gate{max: max, pause: pause, limit: float64(min(max, gateStart)), waiting: make(chan struct{})}
 }
 

@@ -53,6 +53,7 @@ func (w *world) config(bucket s3.Bucket) Config {
 	return Config{
 		Source: bucket, SourceName: "bucket", Now: w.clock.now, Host: "host", PID: 1, Tool: "test",
 		NewRun:         func() string { return fmt.Sprintf("run%d", w.runs.Add(1)) },
+		Sleep:          func(context.Context, time.Duration) error { return nil },
 		SegmentEntries: 4, Listers: 2, Parallel: 8, CopyLimit: 64, PartSize: 24, StreamPart: 32, Memory: 256,
 	}
 }

@@ -186,7 +186,6 @@ func TestSlowServerOnlySlowsARunDown(t *testing.T) {
 		{Op: s3.OpCopy, P: 0.2, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrThrottled}},
 	}}
 	s := w.open(s3test.NewFaulty(w.mem, plan))
-	s.gate.pause = func(context.Context, time.Duration) error { return nil }
 	made, err := s.Create(t.Context(), CreateOptions{})
 	if err != nil || made.State != Complete {
 		t.Fatalf("%v", err)
@@ -200,7 +199,7 @@ func TestSlowServerOnlySlowsARunDown(t *testing.T) {
 }
 
 func TestGateStopsAtItsLimit(t *testing.T) {
-	g := newGate(2)
+	g := newGate(2, pause)
 	release := make(chan struct{})
 	var group sync.WaitGroup
 	var mu sync.Mutex

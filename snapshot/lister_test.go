@@ -99,7 +99,7 @@ func TestListerPassesOverWhatIsLeftOut(t *testing.T) {
 }
 
 func TestListerSharesALargeListing(t *testing.T) {
-	many := &synthetic{n: 200_000, key: func(i int) string { return fmt.Sprintf("logs/2026/host%03d/part-%06d", i%977, i/977) }}
+	many := &synthetic{n: 60_000, key: func(i int) string { return fmt.Sprintf("logs/2026/host%03d/part-%06d", i%977, i/977) }}
 	many.sort()
 	l := &lister{bucket: many, size: 5000, workers: 8}
 	if got := keysOf(t, l, []span{{}}); len(got) != many.n {
@@ -108,8 +108,8 @@ func TestListerSharesALargeListing(t *testing.T) {
 	if peak := many.peak.Load(); peak < 6 {
 		t.Errorf("only %d listings at once", peak)
 	}
-	if n := many.lists.Load(); n > 200+200 {
-		t.Errorf("%d requests for 200 pages", n)
+	if n := many.lists.Load(); n > 60+120 {
+		t.Errorf("%d requests for 60 pages", n)
 	}
 }
 

@@ -30,6 +30,7 @@ type RestoreOptions struct {
 	Paths []string // keys, or prefixes that end in "/"; none is everything
 
 	To       s3.Bucket // nil is the source
+	Direct   s3.Bucket // To as Config.Direct is the source; nil is To
 	ToPrefix string    // put before every key
 
 	Overwrite Overwrite
@@ -123,6 +124,12 @@ func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*r
 		return nil, fmt.Errorf("%w: %s is within a snapshot", ErrRefused, o.ToPrefix)
 	}
 	r.copier = s.copier(s.dest, r.to, s.cfg.DestName)
+	switch {
+	case o.To == nil:
+		r.copier.direct = s.cfg.Direct
+	case o.Direct != nil:
+		r.copier.direct = o.Direct
+	}
 	o.Progress.Listed.Store(m.Objects)
 	o.Progress.ListedBytes.Store(m.Bytes)
 	return r, nil

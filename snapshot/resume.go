@@ -123,7 +123,15 @@ func (ch *chunk) markDone(ctx context.Context) (done map[int]bool, err error) {
 	for _, at := range ch.ownEntries() {
 		e := &ch.seg.Entries[at]
 		place, long := ch.s.at.object(ch.id, e.Key)
-		if e.Again || long { // a copy that is there stops the next one by its condition
+		if e.Again {
+			continue
+		}
+		if long { // is not in the listing
+			what, _, err := ch.lostAnswer(ctx, e, place)
+			if err != nil {
+				return nil, err
+			}
+			done[at] = what == isCopied
 			continue
 		}
 		for ; more && err == nil && there.Key < place; there, err, more = next() {

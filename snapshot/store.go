@@ -24,12 +24,17 @@ type Config struct {
 	DestName   string    // recorded
 	Prefix     string    // of all snapshots in Dest; empty is "data", "/" is none
 
-	Now    func() time.Time // nil is time.Now
-	NewRun func() string    // a random name for each run; nil is crypto/rand's
-	Host   string           // for the words to who finds our lease
-	PID    int              // likewise
-	Tool   string           // recorded: the program and its version
-	Log    *slog.Logger     // nil: nothing is logged
+	// Direct is Source without s3.Retry, which marks what it writes on a condition
+	// in the metadata; objects that are restored must not be marked. nil is Source.
+	Direct s3.Bucket
+
+	Now    func() time.Time                           // nil is time.Now
+	Sleep  func(context.Context, time.Duration) error // waits between attempts; nil waits in real time
+	NewRun func() string                              // a random name for each run; nil is crypto/rand's
+	Host   string                                     // for the words to who finds our lease
+	PID    int                                        // likewise
+	Tool   string                                     // recorded: the program and its version
+	Log    *slog.Logger                               // nil: nothing is logged
 
 	ReadOnly bool // write nothing at all, not even to learn the server's time
 
@@ -47,6 +52,9 @@ func (c Config) withDefaults() Config {
 	if c.Dest == nil {
 		c.Dest, c.DestName = c.Source, c.SourceName
 	}
+	if c.Direct == nil {
+		c.Direct = c.Source
+	}
 	switch c.Prefix {
 	case "":
 		c.Prefix = "data"
@@ -55,6 +63,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Sleep == nil {
+		c.Sleep = pause
 	}
 	if c.NewRun == nil {
 		c.NewRun = rand.Text
@@ -106,7 +117,7 @@ func Open(cfg Config) (*Store, error) {
 		dest:    cfg.Dest,
 		at:      newLayout(cfg.Prefix),
 		control: control{cfg.Dest},
-		gate:    newGate(cfg.Parallel),
+		gate:    newGate(cfg.Parallel, cfg.Sleep),
 		budget:  newBudget(max(cfg.Memory, cfg.StreamPart)),
 	}, nil
 }

@@ -40,8 +40,8 @@ func (c *copier) stream(ctx context.Context, v version, to place) (copied, error
 	o := s3.PutOptions{
 		Attributes: info.Attributes, StorageClass: v.class, Tags: tags, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch,
 	}
-	err = c.gate.do(ctx, func() (err error) {
-		done.Info, err = c.to.Put(ctx, to.key, bytes.NewReader(data), o)
+	err = c.write(ctx, to, true, func(bucket s3.Bucket) (err error) {
+		done.Info, err = bucket.Put(ctx, to.key, bytes.NewReader(data), o)
 		return err
 	})
 	return done, err
