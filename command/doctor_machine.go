@@ -46,9 +46,8 @@ func (e *examination) mounts() {
 	}
 	bad := 0
 	for _, m := range all {
-		err := within(probeTime, func() error {
-			var st unix.Stat_t
-			return unix.Stat(m.dir, &st)
+		_, err := within(probeTime, func() (st unix.Stat_t, err error) {
+			return st, unix.Stat(m.dir, &st)
 		})
 		switch {
 		case errors.Is(err, syscall.ENOTCONN):

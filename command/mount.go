@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cgs3fs/cgs3fs/cache"
+	"github.com/cgs3fs/cgs3fs/creds"
 	"github.com/cgs3fs/cgs3fs/fs"
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/transfer"
@@ -263,8 +264,8 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 		cfg.FSName = "s3://" + b.binding.Bucket
 	}
 	cfg.Report = func() any { return p.report(b, e) }
-	if refresh := refresher(b.binding); refresh != nil {
-		cfg.Reload = func() error { return refresh(context.Background()) }
+	if key, ok := b.binding.Credentials.(*creds.Provider); ok {
+		cfg.Reload = func() error { return key.Reload(context.Background()) }
 		p.fs.Reload = cfg.Reload // for SIGHUP
 	}
 	if e.fs, err = fs.New(e.journal, e.xfer, cfg); err != nil {
@@ -283,6 +284,7 @@ type mountReport struct {
 	Prefix      string `json:",omitempty"`
 	Endpoint    string `json:",omitempty"`
 	Credentials string // where they came from; never the key
+	KeyID       string `json:",omitempty"`
 	Service     string `json:",omitempty"`
 	Version     string
 	Memory      int64
@@ -293,7 +295,7 @@ type mountReport struct {
 func (p *mountPlan) report(b *opened, e *engine) mountReport {
 	return mountReport{
 		Bucket: b.binding.Bucket, Prefix: b.binding.Prefix, Endpoint: b.binding.Endpoint,
-		Credentials: b.source(), Service: b.binding.Service, Version: version(),
+		Credentials: b.source(), KeyID: b.keyID(), Service: b.binding.Service, Version: version(),
 		Memory: p.memory.total, Requests: b.counts.snapshot(), Cache: e.blocks.Stats(),
 	}
 }

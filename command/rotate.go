@@ -98,7 +98,7 @@ func rotate(c *cli.Context, rot *creds.Rotation, out *rotated) error {
 		return undo(fail(statusOf(err), "S3 does not accept the new key; the old one stays: %w", err))
 	}
 	var stuck []string
-	if out.Mounts, stuck, err = moveMounts(rot.Binding.Bucket); err != nil {
+	if out.Mounts, stuck, err = moveMounts(rot.Binding.Bucket, rot.OldID); err != nil {
 		return undo(err)
 	}
 	if len(stuck) > 0 {
@@ -132,24 +132,29 @@ func awaitKey(ctx context.Context, check func(context.Context) error, sleep func
 }
 
 // moveMounts tells the mounts of a bucket to ask for their key again. stuck are
-// those that could not.
-func moveMounts(bucket string) (moved, stuck []string, err error) {
+// those that use the old one still, or do not answer.
+func moveMounts(bucket, oldID string) (moved, stuck []string, err error) {
 	mounts, err := mountsAt("")
 	if err != nil {
 		return nil, nil, err
 	}
 	moved = []string{}
-	for _, m := range mounts {
+	for _, entry := range mounts {
 		// By the name that mount gives: other mounts are not touched, for one
 		// that hangs would keep us waiting.
-		name, _, _ := strings.Cut(strings.TrimPrefix(m.source, "s3://"), "/")
-		if m.kind != fuseType || name != bucket {
+		name, _, _ := strings.Cut(strings.TrimPrefix(entry.source, "s3://"), "/")
+		if entry.kind != fuseType || name != bucket {
 			continue
 		}
-		switch err := within(answerTime, liveMount{m.dir}.reload); {
+		m := liveMount{entry.dir}
+		s, err := within(answerTime, func() (status, error) {
+			_ = m.reload() // what counts is the key that it uses then
+			return m.status()
+		})
+		switch {
 		case errors.Is(err, unix.ENOTCONN):
 			// dead: it uses no key any more
-		case err != nil:
+		case err != nil || s.More.KeyID == oldID:
 			stuck = append(stuck, m.dir)
 		default:
 			moved = append(moved, m.dir)
@@ -164,16 +169,24 @@ const answerTime = 30 * time.Second
 // within runs f and gives up on it after d. A mount whose program is stopped
 // never answers a system call, and a call that waits for it can't be ended: its
 // goroutine then lasts as long as the program.
-func within(d time.Duration, f func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
+func within[T any](d time.Duration, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case err := <-done:
-		return err
+	case r := <-done:
+		return r.value, r.err
 	case <-t.C:
-		return context.DeadlineExceeded
+		var none T
+		return none, context.DeadlineExceeded
 	}
 }
 

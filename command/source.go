@@ -103,6 +103,14 @@ func (o *opened) source() string {
 	return o.binding.Source
 }
 
+// keyID is the access key id of now.
+func (o *opened) keyID() string {
+	if p, ok := o.binding.Credentials.(*creds.Provider); ok {
+		return p.KeyID()
+	}
+	return ""
+}
+
 // openBucket finds the bucket that the flags mean and checks that it answers.
 func openBucket(c *cli.Context, positional string, log *slog.Logger) (*opened, error) {
 	r, err := requestOf(c, positional, log)

@@ -332,6 +332,9 @@ func TestRotationOfAKey(t *testing.T) {
 	if err := rot.Make(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if rot.OldID != "AKIACGS3FSLAPTOPLOCAL" && rot.OldID != "AKIAFILESCGS3FSLAPTOPLOCAL" {
+		t.Errorf("the old key's id is %s", rot.OldID)
+	}
 	if rot.Binding.Key != rot.New || rot.Binding.Bucket != "cf-files" || !rot.Binding.Fresh {
 		t.Errorf("Make gave %v", rot.Binding)
 	}

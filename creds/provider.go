@@ -63,7 +63,13 @@ func (p *Provider) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // ones or can't be asked again. One call asks at a time; the others wait for
 // it. After a failure the same error is returned without asking until a pause
 // is over that doubles from 2 seconds to 5 minutes.
-func (p *Provider) Refresh(ctx context.Context) error {
+func (p *Provider) Refresh(ctx context.Context) error { return p.refresh(ctx, false) }
+
+// Reload takes what the source has now, also if nobody rejected the credentials
+// of now and if Refresh would still pause. ErrNoRefresh is as with Refresh.
+func (p *Provider) Reload(ctx context.Context) error { return p.refresh(ctx, true) }
+
+func (p *Provider) refresh(ctx context.Context, told bool) error {
 	if p.ask == nil {
 		return &Error{Kind: ErrNoRefresh, Text: "the source of the credentials can't change while the program runs"}
 	}
@@ -73,11 +79,15 @@ func (p *Provider) Refresh(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if done, err := p.settled(); done {
+	if done, err := p.settled(); done && !told {
 		return err
 	}
 	before := p.get()
-	fresh, err := p.ask(ctx, before.AccessKeyID)
+	rejected := before.AccessKeyID
+	if told {
+		rejected = "" // the newest, also if it is the one of now
+	}
+	fresh, err := p.ask(ctx, rejected)
 	if ctx.Err() != nil {
 		return ctx.Err() // says nothing about the source
 	}
@@ -88,7 +98,9 @@ func (p *Provider) Refresh(ctx context.Context) error {
 			Advice: "make a new key, for example with cf create-service-key, or cgs3fs rotate SERVICE",
 		}
 	}
-	p.record(fresh, err)
+	if err == nil || !told { // being told too often is no reason to pause
+		p.record(fresh, err)
+	}
 	return err
 }
 
@@ -127,6 +139,9 @@ func (p *Provider) get() aws.Credentials {
 
 // Source says where the credentials of now were found, for people.
 func (p *Provider) Source() string { return p.get().Source }
+
+// KeyID is the access key's id of now. It is no secret.
+func (p *Provider) KeyID() string { return p.get().AccessKeyID }
 
 // String says which key it is, never its secret.
 func (p *Provider) String() string { return "key " + p.get().AccessKeyID }

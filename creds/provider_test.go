@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,6 +74,29 @@ func TestFailedRefreshBacksOff(t *testing.T) {
 		}
 		if asked < 280 || asked > 300 {
 			t.Errorf("asked %d times in a day, want about every five minutes", asked)
+		}
+	})
+}
+
+func TestReloadAsksAtOnceForTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := keys("old")
+		var rejections []string
+		p := newProvider(source, time.Now, func(_ context.Context, rejected string) (aws.Credentials, error) {
+			rejections = append(rejections, rejected)
+			return source, nil
+		})
+		if err := p.Refresh(t.Context()); !errors.Is(err, ErrNoRefresh) {
+			t.Fatalf("Refresh = %v", err)
+		}
+		for n := range 3 { // Refresh would pause, or take the last answer
+			source = keys(fmt.Sprint("new", n))
+			if err := p.Reload(t.Context()); err != nil || p.KeyID() != source.AccessKeyID {
+				t.Errorf("Reload = %v with %s, want %s", err, p.KeyID(), source.AccessKeyID)
+			}
+		}
+		if want := []string{"old", "", "", ""}; !slices.Equal(rejections, want) {
+			t.Errorf("the source was told to leave out %q, want %q", rejections, want)
 		}
 	})
 }

@@ -17,6 +17,7 @@ type Rotation struct {
 	New     string   // name of the key that comes
 	Others  []string // other keys of the service, which stay
 	Mine    bool     // the old key was made by this program for this host
+	OldID   string   // access key id of the old key; set by Make
 	Binding Binding  // with the new key; set by Make
 
 	f        *cloudFoundry
@@ -129,6 +130,11 @@ func (f *cloudFoundry) nextName(old string, keys []capi.Binding) string {
 
 // Make makes the new key and sets Binding. S3 may need half a minute to know it.
 func (r *Rotation) Make(ctx context.Context) error {
+	old, err := r.f.firstAccepted(ctx, r.instance, []capi.Binding{r.old}, "")
+	if err != nil {
+		return err
+	}
+	r.OldID = old.keys.AccessKeyID
 	key, err := r.f.api.CreateKey(ctx, r.instance.GUID, r.New, nil)
 	if err != nil {
 		return err

@@ -108,6 +108,35 @@ func TestRotateUnderARunningProgram(t *testing.T) {
 	c.noSecret(m, r.Stdout, r.Stderr)
 }
 
+// A mount that was given the old key in its environment can't take another: the
+// key stays. A mount with a key of its own is no reason to keep it.
+func TestRotateKeepsAKeyThatAMountNeeds(t *testing.T) {
+	c := newCloud(t)
+	instance, _ := c.service("files", "laptop")
+	other := c.server.MountWith(t, c.bucket.Bucket, harness.MountOptions{}) // with the server's own key
+	old, err := c.account("laptop2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetCredentials(c.AddKey(instance, "laptop2", "succeeded"), old)
+	fixed := c.server.MountWith(t, c.bucket.Bucket, harness.MountOptions{Env: []string{
+		"AWS_ACCESS_KEY_ID=" + old["access_key_id"].(string), "AWS_SECRET_ACCESS_KEY=" + old["secret_access_key"].(string),
+	}})
+	r := c.run("rotate", "files", "--key", "laptop2", "--force")
+	if r.Status != 3 || !strings.Contains(r.Stderr, fixed.Dir) || strings.Contains(r.Stderr, other.Dir+" did not") || len(c.Keys(instance)) != 3 {
+		t.Errorf("with a mount that needs it: status %d, keys %v\n%s%s", r.Status, c.Keys(instance), r.Stdout, r.Stderr)
+	}
+	if err := os.WriteFile(fixed.Path("x"), []byte("x"), 0o644); err != nil {
+		t.Error(err)
+	}
+	fixed.Unmount(t)
+	r = c.run("rotate", "files", "--key", "laptop2", "--force")
+	if r.Status != 0 || len(c.Keys(instance)) != 3 { // laptop, and the two successors
+		t.Errorf("without it: status %d, keys %v\n%s%s", r.Status, c.Keys(instance), r.Stdout, r.Stderr)
+	}
+	c.noSecret(other, r.Stdout, r.Stderr)
+}
+
 // A key is deleted behind the mount's back, and another one made: the mount
 // goes on with it, without being told.
 func TestMountFindsTheNextKey(t *testing.T) {
