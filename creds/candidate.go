@@ -17,10 +17,10 @@ type candidate struct {
 	Binding
 	keys aws.Credentials
 
-	// again asks where it came from for it as it is now, with another key than
-	// the rejected one if there is another. It is nil where nothing can change
-	// while the program runs.
-	again func(ctx context.Context, rejected string) (candidate, error)
+	// again asks where it came from for it as it is now, with a key that was not
+	// rejected if there is one. It is nil where nothing can change while the
+	// program runs.
+	again func(ctx context.Context, rejected keyring) (candidate, error)
 }
 
 // search looks for candidates in one place.
@@ -31,7 +31,7 @@ type search func(context.Context) ([]candidate, error)
 func repeatable(ctx context.Context, look search) ([]candidate, error) {
 	found, err := look(ctx)
 	for i, c := range found {
-		found[i].again = func(ctx context.Context, rejected string) (candidate, error) {
+		found[i].again = func(ctx context.Context, rejected keyring) (candidate, error) {
 			fresh, err := look(ctx)
 			if err != nil {
 				return candidate{}, err
@@ -40,7 +40,7 @@ func repeatable(ctx context.Context, look search) ([]candidate, error) {
 			if len(fresh) == 0 {
 				return candidate{}, moved(c)
 			}
-			at := slices.IndexFunc(fresh, func(f candidate) bool { return f.keys.AccessKeyID != rejected })
+			at := slices.IndexFunc(fresh, func(f candidate) bool { return !rejected.has(f.keys) })
 			return fresh[max(at, 0)], nil
 		}
 	}

@@ -53,7 +53,7 @@ func (f *cloudFoundry) look(ctx context.Context) ([]candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := f.read(ctx, i, "", f.CreateKey)
+		c, err := f.read(ctx, i, nil, f.CreateKey)
 		return []candidate{c}, err
 	}
 	return f.lookInSpace(ctx)
@@ -147,7 +147,7 @@ func (f *cloudFoundry) lookInSpace(ctx context.Context) ([]candidate, error) {
 		}
 	}
 	if len(found) == 1 {
-		c, err := f.read(ctx, found[0], "", f.CreateKey)
+		c, err := f.read(ctx, found[0], nil, f.CreateKey)
 		return []candidate{c}, err
 	}
 	return f.readAll(ctx, found)

@@ -161,7 +161,7 @@ func (r Request) bind(c candidate) Binding {
 	}
 	p := newProvider(c.keys, r.Now, nil)
 	if c.again != nil {
-		p.ask = func(ctx context.Context, rejected string) (aws.Credentials, error) {
+		p.ask = func(ctx context.Context, rejected keyring) (aws.Credentials, error) {
 			fresh, err := c.again(ctx, rejected)
 			if err != nil {
 				return aws.Credentials{}, fmt.Errorf("asking for newer credentials: %w", err)

@@ -20,7 +20,7 @@ func (f *cloudFoundry) readAll(ctx context.Context, instances []capi.Instance) (
 	g.SetLimit(4)
 	for n, i := range instances {
 		g.Go(func() error {
-			c, err := f.read(groupCtx, i, "", false)
+			c, err := f.read(groupCtx, i, nil, false)
 			if err != nil {
 				c = candidate{Binding: Binding{Service: i.Name, Plan: i.Plan}}
 			}
@@ -32,8 +32,8 @@ func (f *cloudFoundry) readAll(ctx context.Context, instances []capi.Instance) (
 }
 
 // read gets the credentials of a service instance. It prefers a key over what an
-// app has, the newest over older ones, and any over the rejected one.
-func (f *cloudFoundry) read(ctx context.Context, i capi.Instance, rejected string, create bool) (candidate, error) {
+// app has, the newest over older ones, and any over rejected ones.
+func (f *cloudFoundry) read(ctx context.Context, i capi.Instance, rejected keyring, create bool) (candidate, error) {
 	if !i.Ready {
 		return candidate{}, &Error{Kind: ErrUnavailable, Text: "service " + i.Name + " is not ready", Advice: "see cf service " + i.Name}
 	}
@@ -90,9 +90,9 @@ func (f *cloudFoundry) keys(ctx context.Context, i capi.Instance) ([]capi.Bindin
 	return keys, nil
 }
 
-// firstAccepted reads bindings until one has another key than the rejected one.
-// If none has, the rejected one is the answer.
-func (f *cloudFoundry) firstAccepted(ctx context.Context, i capi.Instance, bindings []capi.Binding, rejected string) (candidate, error) {
+// firstAccepted reads bindings until one has a key that was not rejected. If none
+// has, a rejected one is the answer.
+func (f *cloudFoundry) firstAccepted(ctx context.Context, i capi.Instance, bindings []capi.Binding, rejected keyring) (candidate, error) {
 	var last candidate
 	err := error(&Error{
 		Kind: ErrNotFound, Text: fmt.Sprintf("service %s in space %s has no key", i.Name, f.place()),
@@ -106,7 +106,7 @@ func (f *cloudFoundry) firstAccepted(ctx context.Context, i capi.Instance, bindi
 			break // what one may not read one may not read in the others either
 		}
 		last, err = f.candidate(i, b.Name, b.App, credentials)
-		if err != nil || last.keys.AccessKeyID != rejected {
+		if err != nil || !rejected.has(last.keys) {
 			break
 		}
 	}
@@ -135,7 +135,7 @@ func (f *cloudFoundry) candidate(i capi.Instance, key, app string, credentials m
 		c.Source, c.Key = c.Source+", bound to app "+app, app
 	}
 	c.keys.Source = c.Source
-	c.again = func(ctx context.Context, rejected string) (candidate, error) {
+	c.again = func(ctx context.Context, rejected keyring) (candidate, error) {
 		another := *f
 		another.Key = "" // the key that was named is rejected: another of the service is as good
 		fresh, err := another.read(ctx, i, rejected, false)

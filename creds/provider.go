@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,10 +27,12 @@ const expiryMargin = time.Minute
 // Provider gives the SDK the credentials of a binding, and can ask their source
 // for newer ones. It is safe for concurrent use and never prints a secret.
 type Provider struct {
-	ask func(ctx context.Context, rejected string) (aws.Credentials, error) // nil: nobody to ask
+	ask func(ctx context.Context, rejected keyring) (aws.Credentials, error) // nil: nobody to ask
 	now func() time.Time
 
-	asking  chan struct{} // holds one token while the source is being asked
+	asking   chan struct{} // holds one token while the source is being asked
+	rejected keyring       // belongs to who holds the token; what S3 did not accept any more
+
 	mu      sync.Mutex
 	current aws.Credentials // guarded by mu
 	changed time.Time       // guarded by mu; when current came, zero for those of the start
@@ -38,8 +41,21 @@ type Provider struct {
 	until   time.Time       // guarded by mu; nobody is asked before
 }
 
+// keyring is some access keys.
+type keyring []aws.Credentials
+
+func (k keyring) has(c aws.Credentials) bool {
+	return slices.ContainsFunc(k, func(d aws.Credentials) bool {
+		return c.AccessKeyID == d.AccessKeyID && c.SecretAccessKey == d.SecretAccessKey && c.SessionToken == d.SessionToken
+	})
+}
+
+// maxRejected bounds how many keys are remembered as rejected; temporary ones
+// pass by every hour.
+const maxRejected = 16
+
 func newProvider(c aws.Credentials, now func() time.Time,
-	ask func(ctx context.Context, rejected string) (aws.Credentials, error),
+	ask func(ctx context.Context, rejected keyring) (aws.Credentials, error),
 ) *Provider {
 	return &Provider{ask: ask, now: now, asking: make(chan struct{}, 1), current: c}
 }
@@ -83,18 +99,22 @@ func (p *Provider) refresh(ctx context.Context, told bool) error {
 		return err
 	}
 	before := p.get()
-	rejected := before.AccessKeyID
-	if told {
-		rejected = "" // the newest, also if it is the one of now
+	known := keyring{before}
+	var rejected keyring // told: the newest, whatever was thought of it
+	if !told {
+		// Remembered, so that two keys that are both bad don't take turns.
+		if !p.rejected.has(before) {
+			p.rejected = append(p.rejected[max(0, len(p.rejected)-maxRejected):], before)
+		}
+		known, rejected = p.rejected, p.rejected
 	}
 	fresh, err := p.ask(ctx, rejected)
 	if ctx.Err() != nil {
 		return ctx.Err() // says nothing about the source
 	}
-	if err == nil && fresh.AccessKeyID == before.AccessKeyID && fresh.SecretAccessKey == before.SecretAccessKey &&
-		fresh.SessionToken == before.SessionToken {
+	if err == nil && known.has(fresh) {
 		err = &Error{
-			Kind: ErrNoRefresh, Text: fmt.Sprintf("%s still has only the key %s", before.Source, before.AccessKeyID),
+			Kind: ErrNoRefresh, Text: fmt.Sprintf("%s has no other key than %s", before.Source, fresh.AccessKeyID),
 			Advice: "make a new key, for example with cf create-service-key, or cgs3fs rotate SERVICE",
 		}
 	}

@@ -30,10 +30,10 @@ func idOf(t testing.TB, p *Provider) string {
 func TestManyRefreshAndOneAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
-		p := newProvider(keys("old"), time.Now, func(_ context.Context, rejected string) (aws.Credentials, error) {
-			asked.Add(1)
+		p := newProvider(keys("old"), time.Now, func(_ context.Context, rejected keyring) (aws.Credentials, error) {
+			n := asked.Add(1)
 			time.Sleep(time.Second)
-			return keys("new after " + rejected), nil
+			return keys(fmt.Sprint("new", n)), nil
 		})
 		var wg sync.WaitGroup
 		for range 20 {
@@ -44,7 +44,7 @@ func TestManyRefreshAndOneAsks(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := asked.Load(); n != 1 || idOf(t, p) != "new after old" {
+		if n := asked.Load(); n != 1 || idOf(t, p) != "new1" {
 			t.Errorf("asked %d times and got %s", n, idOf(t, p))
 		}
 		// S3 needs a while to know a new key: nobody is asked until then.
@@ -62,7 +62,7 @@ func TestFailedRefreshBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		down := errors.New("down")
-		p := newProvider(keys("old"), time.Now, func(context.Context, string) (aws.Credentials, error) {
+		p := newProvider(keys("old"), time.Now, func(context.Context, keyring) (aws.Credentials, error) {
 			asked++
 			return aws.Credentials{}, down
 		})
@@ -81,9 +81,9 @@ func TestFailedRefreshBacksOff(t *testing.T) {
 func TestReloadAsksAtOnceForTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := keys("old")
-		var rejections []string
-		p := newProvider(source, time.Now, func(_ context.Context, rejected string) (aws.Credentials, error) {
-			rejections = append(rejections, rejected)
+		var rejections []int
+		p := newProvider(source, time.Now, func(_ context.Context, rejected keyring) (aws.Credentials, error) {
+			rejections = append(rejections, len(rejected))
 			return source, nil
 		})
 		if err := p.Refresh(t.Context()); !errors.Is(err, ErrNoRefresh) {
@@ -95,15 +95,45 @@ func TestReloadAsksAtOnceForTheNewest(t *testing.T) {
 				t.Errorf("Reload = %v with %s, want %s", err, p.KeyID(), source.AccessKeyID)
 			}
 		}
-		if want := []string{"old", "", "", ""}; !slices.Equal(rejections, want) {
-			t.Errorf("the source was told to leave out %q, want %q", rejections, want)
+		if want := []int{1, 0, 0, 0}; !slices.Equal(rejections, want) {
+			t.Errorf("the source was told to leave out %v keys, want %v", rejections, want)
+		}
+	})
+}
+
+// Two keys that are both gone must not take turns: each turn would be written
+// to the audit log.
+func TestBadKeysDoNotTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		all := []aws.Credentials{keys("a"), keys("b"), keys("c")}
+		p := newProvider(all[0], time.Now, func(_ context.Context, rejected keyring) (aws.Credentials, error) {
+			asked++
+			for _, k := range all {
+				if !rejected.has(k) {
+					return k, nil
+				}
+			}
+			return all[0], nil
+		})
+		for range 3600 {
+			_ = p.Refresh(t.Context()) // S3 rejects whatever it is
+			time.Sleep(time.Second)
+		}
+		if asked > 25 {
+			t.Errorf("asked %d times in an hour", asked)
+		}
+		all[1].SecretAccessKey = "another secret for the same id"
+		time.Sleep(lastBackoff)
+		if err := p.Refresh(t.Context()); err != nil || idOf(t, p) != "b" {
+			t.Errorf("a new secret: %v with %s", err, idOf(t, p))
 		}
 	})
 }
 
 func TestInterruptedRefreshBlamesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProvider(keys("old"), time.Now, func(ctx context.Context, _ string) (aws.Credentials, error) {
+		p := newProvider(keys("old"), time.Now, func(ctx context.Context, _ keyring) (aws.Credentials, error) {
 			select {
 			case <-ctx.Done():
 				return aws.Credentials{}, ctx.Err()
@@ -132,7 +162,7 @@ func TestTemporaryKeysAreRenewedBeforeTheirEnd(t *testing.T) {
 			c.CanExpire, c.Expires = true, time.Now().Add(time.Hour)
 			return c
 		}
-		p := newProvider(temporary(), time.Now, func(context.Context, string) (aws.Credentials, error) { return temporary(), failing })
+		p := newProvider(temporary(), time.Now, func(context.Context, keyring) (aws.Credentials, error) { return temporary(), failing })
 		time.Sleep(58 * time.Minute)
 		if id := idOf(t, p); id != "id1" {
 			t.Errorf("renewed too early: %s", id)

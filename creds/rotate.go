@@ -130,7 +130,7 @@ func (f *cloudFoundry) nextName(old string, keys []capi.Binding) string {
 
 // Make makes the new key and sets Binding. S3 may need half a minute to know it.
 func (r *Rotation) Make(ctx context.Context) error {
-	old, err := r.f.firstAccepted(ctx, r.instance, []capi.Binding{r.old}, "")
+	old, err := r.f.firstAccepted(ctx, r.instance, []capi.Binding{r.old}, nil)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (r *Rotation) Make(ctx context.Context) error {
 		return err
 	}
 	r.key = key
-	c, err := r.f.firstAccepted(ctx, r.instance, []capi.Binding{key}, "")
+	c, err := r.f.firstAccepted(ctx, r.instance, []capi.Binding{key}, nil)
 	if err != nil {
 		return err
 	}

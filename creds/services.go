@@ -72,7 +72,7 @@ func (f *cloudFoundry) service(ctx context.Context, i capi.Instance) (Service, e
 			s.Keys = append(s.Keys, ServiceKey{Name: k.Name, State: stateOf(k)})
 		}
 	}
-	c, err := f.read(ctx, i, "", false)
+	c, err := f.read(ctx, i, nil, false)
 	if err != nil {
 		s.Err = err
 		return s, ctx.Err()
