@@ -23,8 +23,9 @@ func (r *Reader) readRandom(ctx context.Context, p []byte, off int64) error {
 		r.mu.Lock()
 		r.sweep.read()
 		r.mu.Unlock()
+		last := (off + int64(len(p)) - 1) / size
 		n, err := r.e.blocks.ReadAt(ctx, r.block(i), p, off-i*size, func(ctx context.Context) ([]byte, error) {
-			return r.fillBlock(ctx, i)
+			return r.fillBlock(ctx, i, last)
 		})
 		switch {
 		case errors.Is(err, cache.ErrClosed):
@@ -57,11 +58,12 @@ func (r *Reader) cached(off int64) bool {
 	return b != nil && r.obj.ETag != "" && b.Has(r.block(off/b.BlockSize()))
 }
 
-// fillBlock gets block i, and what is read with it into the cache.
-func (r *Reader) fillBlock(ctx context.Context, i int64) ([]byte, error) {
+// fillBlock gets block i, and with the same request those up to last, which are
+// read next, and what else the sweep takes into the cache.
+func (r *Reader) fillBlock(ctx context.Context, i, last int64) ([]byte, error) {
 	size := r.e.blocks.BlockSize()
 	r.mu.Lock()
-	first, n := r.sweep.miss(i, r.obj.Size, size)
+	first, n := r.sweep.miss(i, last, r.obj.Size, size)
 	r.mu.Unlock()
 	off, end := first*size, min((first+n)*size, r.obj.Size)
 	body, err := r.ranged(ctx, off, end-off)

@@ -75,6 +75,24 @@ func TestRandomReadsBeyondTheCacheFetchOneBlockEach(t *testing.T) {
 	}
 }
 
+func TestReadAcrossBlocksIsOneRequest(t *testing.T) {
+	b, mem := bucket()
+	e := cachedEngine(t, b, cache.BlocksConfig{BlockSize: 64 << 10, Memory: 4 << 20})
+	want := noise(8<<20, 1)
+	info := mem.PutBytes("a", want)
+	r := e.NewReader(info.Object)
+	defer r.Close()
+	p := make([]byte, 500_000)
+	for range 2 {
+		if _, err := r.ReadAt(bg, p, 5_000_000); err != nil || !bytes.Equal(p, want[5_000_000:5_500_000]) {
+			t.Fatal(err)
+		}
+	}
+	if n := b.Calls()[s3.OpGet]; n != 1 {
+		t.Errorf("%d requests for one read, repeated", n)
+	}
+}
+
 func TestVersionsDoNotShareBlocks(t *testing.T) {
 	b, mem := bucket()
 	e := cachedEngine(t, b, cache.BlocksConfig{BlockSize: 64 << 10, Memory: 64 << 20})

@@ -32,9 +32,9 @@ type sweep struct {
 // read notes a read of a block.
 func (s *sweep) read() { s.reads++ }
 
-// miss notes that block i must be fetched, of an object of size bytes, and
-// returns which n blocks to get, from first on.
-func (s *sweep) miss(i, size, block int64) (first, n int64) {
+// miss notes that the blocks from i to last must be fetched, of an object of
+// size bytes, and returns which n blocks to get, from first on.
+func (s *sweep) miss(i, last, size, block int64) (first, n int64) {
 	s.watch(size)
 	s.misses++
 	s.missed++
@@ -46,7 +46,7 @@ func (s *sweep) miss(i, size, block int64) (first, n int64) {
 		}
 	}
 	first = i - i%n
-	n = min(n, (size+block-1)/block-first)
+	n = min(max(n, last+1-first), (size+block-1)/block-first)
 	s.fetched += n * block
 	return first, n
 }
