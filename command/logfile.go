@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -82,4 +83,49 @@ func (l *logFile) Write(p []byte) (int, error) {
 	n, err := l.f.Write(p)
 	l.size += int64(n)
 	return n, err
+}
+
+// logSink is where the log goes: to the caller's standard error while the
+// checks run, then to the log file of a mount in the background.
+type logSink struct {
+	w     io.Writer
+	later io.Writer
+}
+
+func (s *logSink) Write(p []byte) (int, error) { return s.w.Write(p) }
+
+// detach ends the time in which the terminal may be written to.
+func (s *logSink) detach() {
+	if s.later != nil {
+		s.w = s.later
+	}
+}
+
+// chooseLog opens the log file. A mount in the background always has one.
+func (p *mountPlan) chooseLog(c *cli.Context, sink *logSink) error {
+	path := c.String("log-file")
+	if path == "" && !isDaemon() {
+		return nil
+	}
+	if path == "" {
+		state, err := stateDir()
+		if err != nil {
+			return err
+		}
+		dir, err := privateDir(state, "log")
+		if err != nil {
+			return err
+		}
+		path = filepath.Join(dir, "mount.log")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	f, err := openLog(abs)
+	if err != nil {
+		return fail(exitFailed, "%w", err)
+	}
+	sink.later = f
+	return nil
 }

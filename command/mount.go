@@ -1,25 +1,18 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/cgs3fs/cgs3fs/cache"
-	"github.com/cgs3fs/cgs3fs/creds"
 	"github.com/cgs3fs/cgs3fs/fs"
 	"github.com/cgs3fs/cgs3fs/s3"
-	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
 func mountCommand() *cli.Command {
@@ -212,206 +205,4 @@ func (p *mountPlan) welcome(b *opened, m mountpoint) string {
 
 func (p *mountPlan) name(b *opened) string {
 	return "s3://" + b.binding.Bucket + "/" + b.binding.Prefix
-}
-
-// engine is the joined packages of one mount.
-type engine struct {
-	fs      *fs.FS
-	xfer    *transfer.Engine
-	blocks  *cache.Blocks
-	journal *uploadJournal
-	stage   *stageDir
-	log     *slog.Logger
-}
-
-func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engine, error) {
-	state, err := stateDir()
-	if err != nil {
-		return nil, err
-	}
-	recovery, err := privateDir(state, "recovery")
-	if err != nil {
-		return nil, err
-	}
-	uploads, err := privateDir(state, "uploads")
-	if err != nil {
-		return nil, err
-	}
-	e := &engine{log: log}
-	if e.stage, err = openStage(p.stage); err != nil {
-		return nil, err
-	}
-	if e.blocks, err = cache.OpenBlocks(cache.BlocksConfig{
-		BlockSize: blockSize, Memory: p.memory.blocks, Dir: p.cacheDir, MaxDisk: p.cacheMax,
-		Scope: b.binding.Endpoint + "/" + b.binding.Bucket, Log: log,
-	}); err != nil {
-		return nil, errors.Join(fail(statusOf(err), "the cache directory can't be used: %w", err), e.closeAll())
-	}
-	view, err := newSnapshotView(b.bucket, b.binding.Prefix)
-	if err != nil {
-		return nil, errors.Join(err, e.closeAll())
-	}
-	e.journal = newUploadJournal(view, uploads, b.binding.Endpoint, b.binding.Bucket)
-	if e.xfer, err = transfer.New(e.journal, e.blocks, transfer.Config{
-		Memory: p.memory.transfer, StageDir: e.stage.path, PartSize: p.part, Log: log,
-	}); err != nil {
-		return nil, errors.Join(err, e.closeAll())
-	}
-	cfg := p.fs
-	cfg.Prefix, cfg.RecoveryDir, cfg.FSName, cfg.Log = b.binding.Prefix, recovery, p.name(b), log
-	cfg.Snapshots = true
-	if cfg.Prefix == "" {
-		cfg.FSName = "s3://" + b.binding.Bucket
-	}
-	cfg.Report = func() any { return p.report(b, e) }
-	if key, ok := b.binding.Credentials.(*creds.Provider); ok {
-		cfg.Reload = func() error { return key.Reload(context.Background()) }
-		p.fs.Reload = cfg.Reload // for SIGHUP
-	}
-	if e.fs, err = fs.New(e.journal, e.xfer, cfg); err != nil {
-		return nil, errors.Join(err, e.closeAll())
-	}
-	return e, nil
-}
-
-// blockSize is how much of an object a random read brings, and the unit of the
-// disk cache.
-const blockSize = 128 << 10
-
-// mountReport is what status shows beyond the file system's own facts.
-type mountReport struct {
-	Bucket      string
-	Prefix      string `json:",omitempty"`
-	Endpoint    string `json:",omitempty"`
-	Credentials string // where they came from; never the key
-	KeyID       string `json:",omitempty"`
-	Service     string `json:",omitempty"`
-	Version     string
-	Memory      int64
-	Requests    map[string]opCount
-	Cache       cache.BlocksStats
-}
-
-func (p *mountPlan) report(b *opened, e *engine) mountReport {
-	return mountReport{
-		Bucket: b.binding.Bucket, Prefix: b.binding.Prefix, Endpoint: b.binding.Endpoint,
-		Credentials: b.source(), KeyID: b.keyID(), Service: b.binding.Service, Version: version(),
-		Memory: p.memory.total, Requests: b.counts.snapshot(), Cache: e.blocks.Stats(),
-	}
-}
-
-func (e *engine) close() {
-	if err := e.closeAll(); err != nil {
-		e.log.Warn("ending the mount", "err", err)
-	}
-}
-
-func (e *engine) closeAll() error {
-	var errs []error
-	if e.xfer != nil {
-		errs = append(errs, e.xfer.Close())
-	}
-	if e.blocks != nil {
-		errs = append(errs, e.blocks.Close())
-	}
-	if e.stage != nil {
-		errs = append(errs, e.stage.close())
-	}
-	return errors.Join(errs...)
-}
-
-// serve waits until somebody unmounts. A signal saves everything and unmounts.
-func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoint, log *slog.Logger) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.Wait()
-	}()
-	for {
-		select {
-		case <-done:
-			return p.ended(e)
-		case <-hangup:
-			if p.fs.Reload != nil {
-				log.Info("asking for credentials again", "err", p.fs.Reload())
-			}
-		case <-c.Context.Done():
-			log.Info("told to stop; saving and unmounting")
-			err := e.fs.Sync(context.Background())
-			if err != nil {
-				log.Error("not everything could be saved", "err", err)
-			}
-			if m.Unmount() != nil {
-				if err := detach(at.dir); err != nil {
-					return fail(exitFailed, "unmounting %s: %w", at.dir, err)
-				}
-			}
-			select {
-			case <-done:
-			case <-time.After(stopWait):
-				log.Warn("programs still use the mount; what they do from now on fails")
-				m.End()
-			}
-			return p.ended(e)
-		}
-	}
-}
-
-// stopWait is how long programs that have files open may go on after a signal.
-const stopWait = 2 * time.Second
-
-// ended tells whether everything is in the bucket.
-func (p *mountPlan) ended(e *engine) error {
-	if n := e.fs.Rescued(); n > 0 {
-		return fail(exitUnsaved, "%d files could not be saved; they are kept in %s", n, e.fs.Status().Recovery).try("cgs3fs recover lists them")
-	}
-	return nil
-}
-
-// logSink is where the log goes: to the caller's standard error while the
-// checks run, then to the log file of a mount in the background.
-type logSink struct {
-	w     io.Writer
-	later io.Writer
-}
-
-func (s *logSink) Write(p []byte) (int, error) { return s.w.Write(p) }
-
-// detach ends the time in which the terminal may be written to.
-func (s *logSink) detach() {
-	if s.later != nil {
-		s.w = s.later
-	}
-}
-
-// chooseLog opens the log file. A mount in the background always has one.
-func (p *mountPlan) chooseLog(c *cli.Context, sink *logSink) error {
-	path := c.String("log-file")
-	if path == "" && !isDaemon() {
-		return nil
-	}
-	if path == "" {
-		state, err := stateDir()
-		if err != nil {
-			return err
-		}
-		dir, err := privateDir(state, "log")
-		if err != nil {
-			return err
-		}
-		path = filepath.Join(dir, "mount.log")
-	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	f, err := openLog(abs)
-	if err != nil {
-		return fail(exitFailed, "%w", err)
-	}
-	sink.later = f
-	return nil
 }

@@ -1,0 +1,65 @@
+package command
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/fs"
+)
+
+// serve waits until somebody unmounts. A signal saves everything and unmounts.
+func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoint, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.Wait()
+	}()
+	for {
+		select {
+		case <-done:
+			return p.ended(e)
+		case <-hangup:
+			if p.fs.Reload != nil {
+				log.Info("asking for credentials again", "err", p.fs.Reload())
+			}
+		case <-c.Context.Done():
+			log.Info("told to stop; saving and unmounting")
+			err := e.fs.Sync(context.Background())
+			if err != nil {
+				log.Error("not everything could be saved", "err", err)
+			}
+			if m.Unmount() != nil {
+				if err := detach(at.dir); err != nil {
+					return fail(exitFailed, "unmounting %s: %w", at.dir, err)
+				}
+			}
+			select {
+			case <-done:
+			case <-time.After(stopWait):
+				log.Warn("programs still use the mount; what they do from now on fails")
+				m.End()
+			}
+			return p.ended(e)
+		}
+	}
+}
+
+// stopWait is how long programs that have files open may go on after a signal.
+const stopWait = 2 * time.Second
+
+// ended tells whether everything is in the bucket.
+func (p *mountPlan) ended(e *engine) error {
+	if n := e.fs.Rescued(); n > 0 {
+		return fail(exitUnsaved, "%d files could not be saved; they are kept in %s", n, e.fs.Status().Recovery).try("cgs3fs recover lists them")
+	}
+	return nil
+}
