@@ -112,7 +112,10 @@ func (c *cloud) env() []string {
 }
 
 // run runs a command of the program in the user's home.
-func (c *cloud) run(args ...string) harness.Result {
+func (c *cloud) run(args ...string) harness.Result { return c.runWith("", args...) }
+
+// runWith is run with something on standard input.
+func (c *cloud) runWith(stdin string, args ...string) harness.Result {
 	c.t.Helper()
 	bin, err := harness.Program()
 	if err != nil {
@@ -122,6 +125,7 @@ func (c *cloud) run(args ...string) harness.Result {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Env = append(harness.Env(c.home), c.env()...)
+	cmd.Stdin = strings.NewReader(stdin)
 	return harness.Run(cmd)
 }
 
