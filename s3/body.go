@@ -47,32 +47,6 @@ func (c *Client) Get(ctx context.Context, key string, o GetOptions) (*Body, erro
 	return &Body{ReadCloser: b, Info: info, Range: run.Range}, nil
 }
 
-func infoOf(key string, out *sdk.GetObjectOutput) Info {
-	info := Info{
-		Object: Object{
-			Key:          key,
-			ETag:         aws.ToString(out.ETag),
-			LastModified: aws.ToTime(out.LastModified),
-			StorageClass: class(string(out.StorageClass)),
-			VersionID:    version(out.VersionId),
-		},
-		Attributes: Attributes{
-			ContentType:        aws.ToString(out.ContentType),
-			ContentEncoding:    aws.ToString(out.ContentEncoding),
-			ContentLanguage:    aws.ToString(out.ContentLanguage),
-			ContentDisposition: aws.ToString(out.ContentDisposition),
-			CacheControl:       aws.ToString(out.CacheControl),
-			Expires:            aws.ToString(out.ExpiresString),
-			WebsiteRedirect:    aws.ToString(out.WebsiteRedirectLocation),
-			Metadata:           decodeMetadata(out.Metadata),
-		},
-		Tags:     int(aws.ToInt32(out.TagCount)),
-		Checksum: checksum(out.ChecksumCRC64NVME, out.ChecksumCRC32, out.ChecksumCRC32C, out.ChecksumSHA1, out.ChecksumSHA256),
-	}
-	info.Parts = partsOf(info.ETag)
-	return info
-}
-
 // header is r as the value of a Range header.
 func (r Range) header() (string, error) {
 	switch {

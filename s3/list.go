@@ -1,9 +1,12 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,20 +33,17 @@ func (c *Client) ListPage(ctx context.Context, in ListInput) (Page, error) {
 	if in.Max > 0 {
 		q.MaxKeys = aws.Int32(int32(min(in.Max, MaxPage)))
 	}
-	out, err := c.sdk().ListObjectsV2(ctx, q)
-	if err != nil {
+	var l *listing
+	if _, err := c.sdk().ListObjectsV2(context.WithValue(ctx, listingKey{}, &l), q); err != nil {
 		e := classify(ctx, OpList, in.Prefix, err)
 		if e.Kind == ErrNotFound {
 			e.Kind = ErrNoBucket // there is nothing else that a listing could lack
 		}
 		return Page{}, e
 	}
-	page, err := pageOf(out)
-	if out.IsTruncated == nil {
-		err = errors.New("it does not say whether it is complete")
-	}
+	page, err := l.page()
 	if err == nil {
-		page.Next, err = pos.after(in, page, aws.ToBool(out.IsTruncated), aws.ToString(out.NextContinuationToken))
+		page.Next, err = pos.after(in, page, l.truncated == "true", l.next)
 	}
 	if err != nil {
 		return Page{}, &Error{Op: OpList, Key: in.Prefix, Kind: ErrCorrupt, Err: fmt.Errorf("the listing makes no sense: %w", err)}
@@ -51,33 +51,53 @@ func (c *Client) ListPage(ctx context.Context, in ListInput) (Page, error) {
 	return page, nil
 }
 
-// pageOf takes a page out of the SDK's answer.
-func pageOf(out *sdk.ListObjectsV2Output) (Page, error) {
-	decode := func(s *string) (string, error) { return aws.ToString(s), nil }
-	if out.EncodingType == types.EncodingTypeUrl {
-		decode = func(s *string) (string, error) { return url.QueryUnescape(aws.ToString(s)) }
+// listingKey is the key in a request's context under which the address is
+// where the watchdog leaves the parsed listing.
+type listingKey struct{}
+
+// divertListing parses a listing for whoever waits for it. The SDK gets an
+// empty one.
+func divertListing(resp *http.Response, to **listing) error {
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
 	}
-	page := Page{Objects: make([]Object, 0, len(out.Contents))}
-	for i := range out.Contents {
-		o := &out.Contents[i]
-		key, err := decode(o.Key)
-		if err != nil {
+	l, err := parseListing(data)
+	switch {
+	case err != nil:
+		return err
+	case l.root == "Error":
+		resp.StatusCode = http.StatusInternalServerError
+		resp.Body = rejoined(bytes.NewReader(data), resp.Body)
+		liftErrorFacts(resp)
+		return nil
+	case l.root != roots[OpList]:
+		return fmt.Errorf("%w: it is a document %q", errNotS3, l.root)
+	}
+	*to = l
+	resp.Body = rejoined(strings.NewReader("<ListBucketResult/>"), resp.Body)
+	return nil
+}
+
+// page decodes the listing.
+func (l *listing) page() (Page, error) {
+	if l.truncated != "true" && l.truncated != "false" {
+		return Page{}, errors.New("it does not say whether it is complete")
+	}
+	page := Page{Objects: l.objects, Prefixes: l.prefixes}
+	if l.encoding != "url" {
+		return page, nil
+	}
+	var err error
+	for i := range page.Objects {
+		if page.Objects[i].Key, err = url.QueryUnescape(page.Objects[i].Key); err != nil {
 			return Page{}, err
 		}
-		page.Objects = append(page.Objects, Object{
-			Key:          key,
-			Size:         aws.ToInt64(o.Size),
-			ETag:         aws.ToString(o.ETag),
-			LastModified: aws.ToTime(o.LastModified),
-			StorageClass: class(string(o.StorageClass)),
-		})
 	}
-	for i := range out.CommonPrefixes {
-		prefix, err := decode(out.CommonPrefixes[i].Prefix)
-		if err != nil {
+	for i := range page.Prefixes {
+		if page.Prefixes[i], err = url.QueryUnescape(page.Prefixes[i]); err != nil {
 			return Page{}, err
 		}
-		page.Prefixes = append(page.Prefixes, prefix)
 	}
 	return page, nil
 }

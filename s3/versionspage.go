@@ -30,7 +30,7 @@ func versionsPage(out *sdk.ListObjectVersionsOutput) (VersionsPage, error) {
 		page.Versions = append(page.Versions, Version{
 			Object: Object{
 				Key: key, Size: aws.ToInt64(v.Size), ETag: aws.ToString(v.ETag), LastModified: aws.ToTime(v.LastModified),
-				StorageClass: class(string(v.StorageClass)), VersionID: version(v.VersionId),
+				StorageClass: class(string(v.StorageClass)), VersionID: aws.ToString(v.VersionId),
 			},
 			Latest: aws.ToBool(v.IsLatest),
 		})
@@ -41,7 +41,7 @@ func versionsPage(out *sdk.ListObjectVersionsOutput) (VersionsPage, error) {
 			return VersionsPage{}, err
 		}
 		page.Versions = append(page.Versions, Version{
-			Object:  Object{Key: key, LastModified: aws.ToTime(m.LastModified), VersionID: version(m.VersionId)},
+			Object:  Object{Key: key, LastModified: aws.ToTime(m.LastModified), VersionID: aws.ToString(m.VersionId)},
 			Latest:  aws.ToBool(m.IsLatest),
 			Deleted: true,
 		})

@@ -60,13 +60,23 @@ func (w *watchdog) Do(req *http.Request) (*http.Response, error) {
 		limit = maxDocument
 	}
 	resp.Body = &receivedBody{body: resp.Body, ctx: ctx, cancel: cancel, alarm: alarm, wait: wait, limit: limit}
-	if resp.StatusCode >= 300 {
-		liftErrorFacts(resp)
-	} else if err := checkDocument(op, resp); err != nil {
+	if err := examine(op, req, resp); err != nil {
 		resp.Body.Close()
 		return nil, &transportError{err}
 	}
 	return resp, nil
+}
+
+// examine does what the SDK does not do with an answer, or not well.
+func examine(op string, req *http.Request, resp *http.Response) error {
+	if resp.StatusCode >= 300 {
+		liftErrorFacts(resp)
+		return nil
+	}
+	if to, ok := req.Context().Value(listingKey{}).(**listing); ok {
+		return divertListing(resp, to)
+	}
+	return checkDocument(op, resp)
 }
 
 // cause prefers the reason why a context was ended to what that led to.

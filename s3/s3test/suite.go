@@ -22,6 +22,7 @@ type Features struct {
 	NoVersions      bool // no object versions
 	NoVersionsPages bool // the list of versions is right only in one page
 	NoStorageClass  bool // storage classes are ignored
+	WrongCopiedSums bool // a part copied from a range gets the checksum of the whole source
 	SmallParts      bool // parts may be smaller than s3.MinPartSize
 	LongListing     int  // keys of a listing with many pages; 0 is 2,500
 }

@@ -94,6 +94,9 @@ func testUploadCopyPart(s *suite) {
 	s.fails(err, s3.ErrRange, s3.ErrInvalid)
 	_, err = u.Complete(s.Context())
 	s.ok(err)
+	if s.features.WrongCopiedSums {
+		return
+	}
 	want := content[500:500+size] + pattern(4, int(size)) + content + content[size:]
 	if s.read("copy", s3.GetOptions{}) != want {
 		s.Error("the content is not that of the parts")
