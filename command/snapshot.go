@@ -75,7 +75,7 @@ func snapshotCommandWith(open snapshotOpener, source []cli.Flag) *cli.Command {
 			command("pin", "protect snapshots from prune and delete", "ID...", snapshotPin),
 			command("unpin", "end that", "ID...", snapshotPin),
 			command("adopt", "make a snapshot of what another tool copied below data/YEAR/MONTH/DAY/", "PREFIX", snapshotAdopt, noteFlags()...),
-			command("materialize", "copy all that a snapshot links to into it", "ID", snapshotMaterialize),
+			command("materialize", "copy all that a snapshot links to into it", "ID", snapshotMaterialize, dryRunFlag()),
 		},
 	})
 }

@@ -30,7 +30,7 @@ func createFlags() []cli.Flag {
 
 // noteFlags are what adopt has of them.
 func noteFlags() []cli.Flag {
-	return append(commentFlags(), takeOverFlag(), progressFlag(), jsonFlag())
+	return append(commentFlags(), takeOverFlag(), dryRunFlag(), progressFlag(), jsonFlag())
 }
 
 func commentFlags() []cli.Flag {
@@ -190,6 +190,17 @@ func snapshotAdopt(c *cli.Context, open snapshotOpener) error {
 		return err
 	}
 	o := createOptions(c)
+	if c.Bool("dry-run") {
+		est, err := s.store.PlanAdopt(c.Context, c.Args().First(), o)
+		if err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			return printJSON(s.out, est)
+		}
+		_, err = fmt.Fprintf(s.out, "would make %s of %s, copying nothing\n", est.ID, objects(est.Objects, est.Bytes))
+		return err
+	}
 	var made *snapshot.Created
 	err = s.watch(c, o.Progress, func() (err error) {
 		made, err = s.store.Adopt(c.Context, c.Args().First(), o)

@@ -170,6 +170,14 @@ func snapshotMaterialize(c *cli.Context, open snapshotOpener) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("dry-run") {
+		m, err := s.store.Load(c.Context, id)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.out, "would copy %s into %s, %s\n", objects(m.Objects-m.Own, m.Bytes-m.OwnBytes), id, copiesCost(m.Objects-m.Own))
+		return err
+	}
 	if err := s.store.Materialize(c.Context, id); err != nil {
 		return err
 	}

@@ -132,6 +132,9 @@ func (s *snapshotSession) printRestored(c *cli.Context, r *snapshot.Restored) er
 	}
 	fmt.Fprintf(s.out, "%s from %s: %s; %s were the same, %s deleted\n",
 		verb, r.ID, objects(r.Copied, r.Bytes), objectsOnly(r.Same), objectsOnly(r.Deleted))
+	if c.Bool("dry-run") {
+		fmt.Fprintf(s.out, "  %s\n", copiesCost(r.Copied))
+	}
 	if r.Kept > 0 {
 		fmt.Fprintf(s.out, "%s differ and were left as they are\n", objectsOnly(r.Kept))
 	}

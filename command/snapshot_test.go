@@ -91,6 +91,7 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 	d.clock = d.clock.Add(9 * 24 * time.Hour)
 	d.want(exitNotFound, "newest complete snapshot is of 2026-11-23", "list", "--max-age", "8d")
 	d.want(exitOK, "2026-12-02: 3 objects", "create", "--incremental")
+	d.want(exitOK, "would copy 2 objects, 36 B into 2026-12-02, 2 requests", "materialize", "latest", "--dry-run")
 	d.want(exitOK, "dir/b.txt", "show", "latest", "dir")
 	d.want(exitNotFound, "holds nothing", "show", "latest", "nowhere/")
 	d.want(exitOK, "content of a.txt", "cat", "latest", "a.txt")
@@ -140,6 +141,18 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 	if data, _ := os.ReadFile(filepath.Join(dir, "dir/b.txt")); string(data) != "content of dir/b.txt" {
 		t.Errorf("the file has %q", data)
 	}
+}
+
+func TestSnapshotAdoptCommand(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.mem.PutBytes("data/2025/06/01/a", []byte("old"))
+	d.want(exitOK, "would make 2025-06-01 of 1 object, 3 B", "adopt", "data/2025/06/01/", "--dry-run")
+	d.want(exitOK, "2025-06-01: 1 object", "adopt", "data/2025/06/01/")
+	d.want(exitRefused, "is a snapshot already", "adopt", "data/2025/06/01")
+	d.want(exitRefused, "no dated prefix", "adopt", "elsewhere/")
+	d.want(exitOK, "", "pin", "2025-06-01")
+	d.want(exitRefused, "is pinned", "delete", "2025-06-01")
+	d.want(exitOK, "", "unpin", "2025-06-01")
 }
 
 func TestSnapshotJSONIsJSON(t *testing.T) {

@@ -68,3 +68,8 @@ func objects(n, bytes int64) string {
 	}
 	return fmt.Sprintf("%s %s, %s", humanize.Comma(n), word, humanize.IBytes(uint64(bytes)))
 }
+
+// copiesCost is what copying objects takes.
+func copiesCost(n int64) string {
+	return fmt.Sprintf("%s requests, about $%.2f", humanize.Comma(n), snapshot.CopyPrice(n))
+}

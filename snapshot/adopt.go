@@ -14,12 +14,41 @@ import (
 // nothing is copied. When the originals were written is not known any more; the
 // entries have the times of the copies.
 func (s *Store) Adopt(ctx context.Context, dir string, o CreateOptions) (*Created, error) {
+	o, err := s.adoption(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	return s.Create(ctx, o)
+}
+
+// PlanAdopt tells what Adopt would do.
+func (s *Store) PlanAdopt(ctx context.Context, dir string, o CreateOptions) (*Estimate, error) {
+	o, err := s.adoption(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := s.prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	est := &Estimate{ID: c.id}
+	for object, err := range listing(ctx, s.dest, s.at.objects(c.id), "") {
+		if err != nil {
+			return nil, err
+		}
+		est.Objects++
+		est.Bytes += object.Size
+	}
+	return est, nil
+}
+
+func (s *Store) adoption(dir string, o CreateOptions) (CreateOptions, error) {
 	id, err := idOfPath(strings.TrimPrefix(strings.TrimPrefix(dir, "/"), s.at.prefix))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w below %q", ErrRefused, err, s.at.prefix)
+		return o, fmt.Errorf("%w: %w below %q", ErrRefused, err, s.at.prefix)
 	}
 	o.adopt, o.From, o.Incremental, o.Filter = id, "", false, nil
-	return s.Create(ctx, o)
+	return o, nil
 }
 
 // chooseAdopted refuses what is a snapshot, and what is not there.

@@ -372,14 +372,14 @@ func (ch *chunk) writeSegment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ch.add(ch.n, ch.seg.ref(name, sum))
+	ch.add(ch.n, ch.seg.ref(name, sum), ch.seg.header)
 	return nil
 }
 
-func (c *creation) add(n int, ref SegmentRef) {
+func (c *creation) add(n int, ref SegmentRef, head header) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.refs[n] = ref
+	c.refs[n], c.heads[n] = ref, head
 }
 
 // ref is how a manifest refers to the segment.

@@ -161,10 +161,7 @@ func (c *creation) commit(ctx context.Context) (*Manifest, error) {
 	if err := c.lease.check(); err != nil {
 		return nil, err
 	}
-	m, err := c.manifest(ctx)
-	if err != nil {
-		return nil, err
-	}
+	m := c.manifest(ctx)
 	switch {
 	case m.Skipped > 0 && c.o.Strict:
 		return nil, fmt.Errorf("%w: %d objects could not be read, the first is %q", ErrRefused, m.Skipped, firstSkipped(m.Notes))
@@ -194,8 +191,8 @@ func firstSkipped(notes []Note) string {
 	return ""
 }
 
-// manifest puts together all that is known, reading the notes from the segments.
-func (c *creation) manifest(ctx context.Context) (*Manifest, error) {
+// manifest puts together all that is known.
+func (c *creation) manifest(ctx context.Context) *Manifest {
 	cfg := c.s.cfg
 	m := &Manifest{
 		Format: Format, ID: c.id, State: Complete, Run: c.run, Tool: cfg.Tool,
@@ -215,14 +212,14 @@ func (c *creation) manifest(ctx context.Context) (*Manifest, error) {
 		}
 	}
 	m.setSegments(c.sorted())
-	for _, ref := range m.Segments {
-		seg, err := c.s.readSegment(ctx, c.id, ref)
-		if err != nil {
-			return nil, err
-		}
-		m.addNotes(seg.Notes)
-		if seg.Listed.After(m.Listed) {
-			m.Listed = seg.Listed
+	c.mu.Lock()
+	heads := maps.Clone(c.heads)
+	c.mu.Unlock()
+	for _, n := range slices.Sorted(maps.Keys(heads)) {
+		head := heads[n]
+		m.addNotes(head.Notes)
+		if head.Listed.After(m.Listed) {
+			m.Listed = head.Listed
 		}
 	}
 	if m.Skipped > 0 {
@@ -230,7 +227,7 @@ func (c *creation) manifest(ctx context.Context) (*Manifest, error) {
 	}
 	c.s.recordBucket(ctx, m)
 	m.Finished = cfg.Now().UTC()
-	return m, nil
+	return m
 }
 
 // recordBucket notes how the source bucket was set up, as far as we may know.

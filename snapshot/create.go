@@ -90,6 +90,7 @@ type creation struct {
 
 	mu     sync.Mutex
 	refs   map[int]SegmentRef // guarded by mu; by number
+	heads  map[int]header     // guarded by mu; of the same segments
 	serial int                // guarded by mu; the last number in use
 	listed time.Time          // guarded by mu; when the last span was
 }
@@ -186,7 +187,7 @@ func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manif
 	if err := s.refusePublic(ctx, o.AllowPublic); err != nil {
 		return nil, nil, err
 	}
-	c := &creation{s: s, o: o, filter: filter, progress: o.Progress, refs: map[int]SegmentRef{}}
+	c := &creation{s: s, o: o, filter: filter, progress: o.Progress, refs: map[int]SegmentRef{}, heads: map[int]header{}}
 	if c.progress == nil {
 		c.progress = &Progress{}
 	}

@@ -7,10 +7,10 @@ import (
 
 // What 1,000 requests cost in US dollars, from S3's price list for us-east-1 and
 // class STANDARD; GovCloud asks a little more. Deletions are free.
-const (
-	priceWrite = 0.005  // PUT, COPY, POST, LIST
-	priceRead  = 0.0004 // GET, HEAD
-)
+const priceWrite = 0.005 // PUT, COPY, POST, LIST
+
+// CopyPrice is what copying n objects costs in US dollars, by S3's public prices.
+func CopyPrice(n int64) float64 { return float64(n) / 1000 * priceWrite }
 
 // Estimate is what a run would do.
 type Estimate struct {

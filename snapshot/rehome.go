@@ -2,8 +2,11 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/cgs3fs/cgs3fs/s3"
 )
 
 // rehome makes the survivors independent of the snapshots that are to go: an
@@ -53,7 +56,11 @@ func (s *Store) rehomeSegment(ctx context.Context, l *lease, going map[ID]bool, 
 			bring = append(bring, i)
 		}
 	}
-	return s.bring(ctx, l, id, seg, bring)
+	err := s.bring(ctx, l, id, seg, bring)
+	if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrNotFound) {
+		return fmt.Errorf("%w: %w; verify %s with repair, then delete again", ErrDamaged, err, id)
+	}
+	return err
 }
 
 func findHome(ctx context.Context, homes []*finder, e Entry) (Entry, bool, error) {
@@ -70,7 +77,7 @@ func findHome(ctx context.Context, homes []*finder, e Entry) (Entry, bool, error
 }
 
 // Materialize turns a snapshot with links into a plain one, which any S3 tool
-// reads whole.
+// reads whole. The links are m.Objects-m.Own of its manifest.
 func (s *Store) Materialize(ctx context.Context, id ID) error {
 	return s.locked(ctx, "materialize "+string(id), func(ctx context.Context, l *lease) error {
 		r := &rewriter{

@@ -69,7 +69,7 @@ func (c *creation) readAll(ctx context.Context, prefix string) (map[int]segment,
 				return fmt.Errorf("reading %s: %w", file.Key, err)
 			}
 			if !isPlan {
-				c.add(n, seg.ref(file.Key[len(c.s.at.dir(c.id)):], sum256(data)))
+				c.add(n, seg.ref(file.Key[len(c.s.at.dir(c.id)):], sum256(data)), seg.header)
 				seg.Entries = nil
 			}
 			mu.Lock()

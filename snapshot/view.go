@@ -3,7 +3,9 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -19,17 +21,21 @@ import (
 // ETags are those of the copies, and every read is conditional on the recorded
 // one, so bytes that are not the snapshot's are never served: they are
 // ErrChanged.
+//
+// Prune may move copies and rewrite the manifest while the View is open. A file
+// that is not where it was makes it read the manifest anew, once.
 type View struct {
 	store *Store
-	m     *Manifest
+	id    ID
 
 	mu     sync.Mutex
+	m      *Manifest       // guarded by mu; itself it does not change
 	recent []cachedSegment // guarded by mu; newest last
 }
 
 type cachedSegment struct {
-	index int
-	seg   *segment
+	ref SegmentRef
+	seg *segment
 }
 
 // viewSegments are kept in memory, as neighbours are asked for together.
@@ -43,41 +49,68 @@ func (s *Store) View(ctx context.Context, id ID) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &View{store: s, m: m}, nil
+	return &View{store: s, id: id, m: m}, nil
 }
 
 // Manifest returns what is known about the snapshot. It must not be changed.
-func (v *View) Manifest() *Manifest { return v.m }
+func (v *View) Manifest() *Manifest {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m
+}
+
+// current runs look, and once more if what it missed may have moved meanwhile.
+func (v *View) current(ctx context.Context, look func(*Manifest) error) error {
+	m := v.Manifest()
+	err := look(m)
+	if !errors.Is(err, errMoved) && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	now, loadErr := v.store.Load(ctx, v.id)
+	if loadErr != nil || slices.EqualFunc(now.Segments, m.Segments, SegmentRef.same) {
+		return err
+	}
+	v.mu.Lock()
+	v.m, v.recent = now, nil
+	v.mu.Unlock()
+	return look(now)
+}
+
+// errMoved is a copy that is not in its place.
+var errMoved = errors.New("the copy in the snapshot is missing or was altered")
+
+func (r SegmentRef) same(other SegmentRef) bool {
+	return r.Name == other.Name && r.SHA256 == other.SHA256
+}
 
 func (v *View) refused(op, key string) error {
 	return &s3.Error{Op: op, Key: key, Kind: s3.ErrDenied, Err: errors.New("snapshots do not change")}
 }
 
 func viewError(op, key string, err error) error {
-	var e *s3.Error
-	if errors.As(err, &e) {
-		return err
+	if e, ok := err.(*s3.Error); ok {
+		return e
 	}
 	return &s3.Error{Op: op, Key: key, Kind: s3.ErrCorrupt, Err: err}
 }
 
-// segment returns the entries of the i-th segment.
-func (v *View) segment(ctx context.Context, i int) ([]Entry, error) {
+// segment returns the entries of a segment.
+func (v *View) segment(ctx context.Context, ref SegmentRef) ([]Entry, error) {
 	v.mu.Lock()
 	for _, c := range v.recent {
-		if c.index == i {
+		if c.ref.same(ref) {
 			v.mu.Unlock()
 			return c.seg.Entries, nil
 		}
 	}
 	v.mu.Unlock()
-	seg, err := v.store.readSegment(ctx, v.m.ID, v.m.Segments[i])
+	seg, err := v.store.readSegment(ctx, v.id, ref)
 	if err != nil {
 		return nil, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.recent = append(v.recent, cachedSegment{i, seg})
+	v.recent = append(v.recent, cachedSegment{ref, seg})
 	if len(v.recent) > viewSegments {
 		v.recent = v.recent[1:]
 	}
@@ -85,14 +118,14 @@ func (v *View) segment(ctx context.Context, i int) ([]Entry, error) {
 }
 
 // seek returns the first entry after a key, or with inclusive the key's own.
-func (v *View) seek(ctx context.Context, key string, inclusive bool) (Entry, bool, error) {
-	refs := v.m.Segments
+func (v *View) seek(ctx context.Context, m *Manifest, key string, inclusive bool) (Entry, bool, error) {
+	refs := m.Segments
 	i := sort.Search(len(refs), func(i int) bool { return refs[i].Through == "" || refs[i].Through >= key })
 	for ; i < len(refs); i++ {
 		if refs[i].Objects == 0 {
 			continue
 		}
-		entries, err := v.segment(ctx, i)
+		entries, err := v.segment(ctx, refs[i])
 		if err != nil {
 			return Entry{}, false, err
 		}
@@ -106,10 +139,10 @@ func (v *View) seek(ctx context.Context, key string, inclusive bool) (Entry, boo
 	return Entry{}, false, nil
 }
 
-func (v *View) find(ctx context.Context, op, key string) (Entry, error) {
-	e, found, err := v.seek(ctx, key, true)
+func (v *View) find(ctx context.Context, m *Manifest, op, key string) (Entry, error) {
+	e, found, err := v.seek(ctx, m, key, true)
 	if err != nil {
-		return Entry{}, viewError(op, key, err)
+		return Entry{}, err
 	}
 	if !found || e.Key != key {
 		return Entry{}, &s3.Error{Op: op, Key: key, Kind: s3.ErrNotFound, Status: 404}
@@ -122,43 +155,75 @@ func (e Entry) object() s3.Object {
 }
 
 // Head implements [s3.Bucket].
-func (v *View) Head(ctx context.Context, key string) (s3.Info, error) {
-	e, err := v.find(ctx, s3.OpHead, key)
+func (v *View) Head(ctx context.Context, key string) (info s3.Info, err error) {
+	err = v.current(ctx, func(m *Manifest) error {
+		e, err := v.find(ctx, m, s3.OpHead, key)
+		if err != nil {
+			return err
+		}
+		info, err = v.store.dest.Head(ctx, v.store.at.place(v.id, e))
+		if err != nil {
+			return moved(err)
+		}
+		if info.ETag != e.copyETag() {
+			return errMoved
+		}
+		info.Object = e.object()
+		return nil
+	})
 	if err != nil {
-		return s3.Info{}, err
+		return s3.Info{}, viewError(s3.OpHead, key, err)
 	}
-	info, err := v.store.dest.Head(ctx, v.store.at.place(v.m.ID, e))
-	if err != nil {
-		return s3.Info{}, err
-	}
-	if info.ETag != e.copyETag() {
-		return s3.Info{}, &s3.Error{Op: s3.OpHead, Key: key, Kind: s3.ErrCorrupt, Err: errors.New("the copy in the snapshot was altered")}
-	}
-	info.Object = e.object()
 	return info, nil
 }
 
+// moved marks errors that a copy gives which is not in its place.
+func moved(err error) error {
+	if errors.Is(err, s3.ErrNotFound) || errors.Is(err, s3.ErrChanged) {
+		return fmt.Errorf("%w: %w", errMoved, err)
+	}
+	return err
+}
+
 // Get implements [s3.Bucket].
-func (v *View) Get(ctx context.Context, key string, o s3.GetOptions) (*s3.Body, error) {
-	e, err := v.find(ctx, s3.OpGet, key)
+func (v *View) Get(ctx context.Context, key string, o s3.GetOptions) (body *s3.Body, err error) {
+	err = v.current(ctx, func(m *Manifest) error {
+		e, err := v.find(ctx, m, s3.OpGet, key)
+		if err != nil {
+			return err
+		}
+		if o.IfMatch != "" && o.IfMatch != e.copyETag() {
+			return &s3.Error{Op: s3.OpGet, Key: key, Kind: s3.ErrChanged, Status: 412}
+		}
+		o := o
+		o.IfMatch, o.VersionID = e.copyETag(), ""
+		body, err = v.store.dest.Get(ctx, v.store.at.place(v.id, e), o)
+		if err != nil {
+			return moved(err)
+		}
+		body.Info.Object = e.object()
+		return nil
+	})
 	if err != nil {
-		return nil, err
+		return nil, viewError(s3.OpGet, key, err)
 	}
-	if o.IfMatch != "" && o.IfMatch != e.copyETag() {
-		return nil, &s3.Error{Op: s3.OpGet, Key: key, Kind: s3.ErrChanged, Status: 412}
-	}
-	o.IfMatch, o.VersionID = e.copyETag(), ""
-	body, err := v.store.dest.Get(ctx, v.store.at.place(v.m.ID, e), o)
-	if err != nil {
-		return nil, err
-	}
-	body.Info.Object = e.object()
 	return body, nil
 }
 
 // ListPage implements [s3.Bucket]. Below a delimiter it skips from one common
 // prefix to the next, reading only the segments that these are in.
-func (v *View) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
+func (v *View) ListPage(ctx context.Context, in s3.ListInput) (page s3.Page, err error) {
+	err = v.current(ctx, func(m *Manifest) error {
+		page, err = v.listPage(ctx, m, in)
+		return err
+	})
+	if err != nil {
+		return s3.Page{}, viewError(s3.OpList, in.Prefix, err)
+	}
+	return page, nil
+}
+
+func (v *View) listPage(ctx context.Context, m *Manifest, in s3.ListInput) (s3.Page, error) {
 	after, inclusive := max(in.StartAfter, in.Prefix), in.StartAfter < in.Prefix
 	if in.Token != "" {
 		after, inclusive = in.Token[1:], in.Token[0] == '='
@@ -169,9 +234,9 @@ func (v *View) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
 	}
 	var page s3.Page
 	for {
-		e, found, err := v.seek(ctx, after, inclusive)
+		e, found, err := v.seek(ctx, m, after, inclusive)
 		if err != nil {
-			return s3.Page{}, viewError(s3.OpList, in.Prefix, err)
+			return s3.Page{}, err
 		}
 		if !found || !strings.HasPrefix(e.Key, in.Prefix) {
 			return page, nil

@@ -77,7 +77,7 @@ func TestViewServesOnlyTheSnapshotsBytes(t *testing.T) {
 		body.Close()
 	}
 	w.mem.PutBytes("data/2026/11/25/changes", []byte("altered"))
-	if _, err := view.Get(t.Context(), "changes", s3.GetOptions{}); !errors.Is(err, s3.ErrChanged) {
+	if _, err := view.Get(t.Context(), "changes", s3.GetOptions{}); !errors.Is(err, s3.ErrCorrupt) {
 		t.Errorf("an altered copy: %v", err)
 	}
 	if _, err := view.Head(t.Context(), "none"); !errors.Is(err, s3.ErrNotFound) {
@@ -85,5 +85,32 @@ func TestViewServesOnlyTheSnapshotsBytes(t *testing.T) {
 	}
 	if _, err := view.Put(t.Context(), "x", strings.NewReader(""), s3.PutOptions{}); !errors.Is(err, s3.ErrDenied) {
 		t.Errorf("writing: %v", err)
+	}
+}
+
+func TestViewOutlivesAPrune(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)
+	s := w.store()
+	view, err := s.View(t.Context(), "2026-11-25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	for key, data := range want["2026-11-25"] {
+		body, err := view.Get(t.Context(), key, s3.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(body)
+		if err != nil || string(got) != data {
+			t.Errorf("%s: %q, %v", key, got, err)
+		}
+		body.Close()
+	}
+	if page, err := view.ListPage(t.Context(), s3.ListInput{}); err != nil || len(page.Objects) != len(want["2026-11-25"]) {
+		t.Errorf("%d objects listed, %v", len(page.Objects), err)
 	}
 }

@@ -30,6 +30,7 @@ func TestTimingBesideOthers(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	d.snapshot(0, "list") // builds the program
 	src := "s3://" + d.Bucket + "/src/"
 	for round := range 2 { // twice, since who comes first has the cold caches
 		ours := timed(func() { d.create("--from", "src/", "--note", fmt.Sprint(round)) })
