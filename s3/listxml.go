@@ -220,20 +220,33 @@ func (s *xmlScanner) tag(text []byte) (xmlToken, error) {
 	if empty {
 		text = text[:len(text)-1]
 	}
-	if n := bytes.IndexAny(text, " \t\r\n"); n >= 0 {
-		text = text[:n]
-	}
-	if n := bytes.IndexByte(text, ':'); n >= 0 {
-		text = text[n+1:]
-	}
-	if len(text) == 0 || bytes.ContainsAny(text, "<&\"'=/") || empty && token.kind == xmlEnd {
+	name, ok := localName(text)
+	if !ok || empty && token.kind == xmlEnd {
 		return token, errors.New("a tag without a name")
 	}
-	token.name = tagName(text)
+	token.name = tagName(name)
 	if empty {
 		s.open = token.name
 	}
 	return token, nil
+}
+
+// localName returns the name that a tag begins with, without its prefix.
+func localName(tag []byte) ([]byte, bool) {
+	start, end := 0, len(tag)
+scan:
+	for i, c := range tag {
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			end = i
+			break scan
+		case ':':
+			start = i + 1
+		case '<', '&', '"', '\'', '=', '/':
+			return nil, false
+		}
+	}
+	return tag[start:end], start < end
 }
 
 // tagName is string(name), without an allocation for those of every entry.
