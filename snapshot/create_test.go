@@ -155,6 +155,36 @@ func (u *countedUpload) Complete(ctx context.Context) (s3.Info, error) {
 	return info, err
 }
 
+func TestStreamingSurvivesACrashAnywhere(t *testing.T) {
+	for _, when := range []s3test.Moment{s3test.BeforeCall, s3test.AfterCall, s3test.InBody} {
+		for at := 1; ; at++ {
+			w := newWorld(t)
+			w.fill(10)
+			backups := w.newMem()
+			faulty := s3test.NewFaulty(backups, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
+			cfg := w.config(w.mem)
+			cfg.Dest = faulty
+			_, err := w.openConfig(cfg).Create(t.Context(), CreateOptions{})
+			if !faulty.Crashed() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			w.clock.advance(leaseDead)
+			cfg.Dest = backups
+			s := w.openConfig(cfg)
+			if _, err := s.Create(t.Context(), CreateOptions{IfMissing: true}); err != nil {
+				t.Fatalf("after a crash at %d: %v", at, err)
+			}
+			wantSame(t, "snapshot", contents(t, s, "2026-11-23"), w.live())
+			if u := backups.Uploads(); len(u) > 0 {
+				t.Fatalf("crash at %d leaves uploads %v", at, u)
+			}
+		}
+	}
+}
+
 func TestTwoRunsAtOnceMakeOneSnapshot(t *testing.T) {
 	w := newWorld(t)
 	w.fill(5)
