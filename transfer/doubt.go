@@ -117,7 +117,7 @@ func (d *Draft) landed(ctx context.Context, s *outflow) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stream, d.doubts = nil, nil
-	d.base, d.mine, d.baseEnd = ours, ours, min(ours.Size, d.size)
+	d.base, d.mine, d.baseEnd = ours, ours, ours.Size // nothing was cut off since: see makeWayToCut
 	return true, nil
 }
 

@@ -62,8 +62,9 @@ func (r *Reader) cached(off int64) bool {
 // read next, and what else the sweep takes into the cache.
 func (r *Reader) fillBlock(ctx context.Context, i, last int64) ([]byte, error) {
 	size := r.e.blocks.BlockSize()
+	stats := r.e.blocks.Stats()
 	r.mu.Lock()
-	first, n := r.sweep.miss(i, last, r.obj.Size, size)
+	first, n := r.sweep.miss(i, last, r.obj.Size, size, max(stats.MemoryBytes, stats.Disk.Max))
 	r.mu.Unlock()
 	off, end := first*size, min((first+n)*size, r.obj.Size)
 	body, err := r.ranged(ctx, off, end-off)

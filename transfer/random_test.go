@@ -69,9 +69,21 @@ func TestRandomReadsBeyondTheCacheFetchOneBlockEach(t *testing.T) {
 	info := mem.PutBytes("a", want)
 	r := e.NewReader(info.Object)
 	defer r.Close()
-	readRandomly(t, r, want, 1000)
-	if !r.sweep.futile {
-		t.Error("a cache that holds nothing was not found out")
+	readRandomly(t, r, want, 500)
+	if got, most := r.sweep.fetched, int64(500*64<<10+10<<20); got > most {
+		t.Errorf("%d bytes were fetched, want at most %d", got, most)
+	}
+}
+
+func TestSweepSeesThatTheCacheForgets(t *testing.T) {
+	var s sweep
+	const size, block = 64 << 20, 64 << 10
+	for range 1000 { // all reads miss, though all would fit
+		s.read()
+		s.miss(5, 5, size, block, size)
+	}
+	if _, n := s.miss(5, 5, size, block, size); n != 1 {
+		t.Errorf("after 1000 misses, one more brings %d blocks", n)
 	}
 }
 

@@ -15,6 +15,10 @@ const (
 
 	// sweepWindow is over how many reads the cache is watched.
 	sweepWindow = 64
+
+	// sweepSlack is how much may be on its way into the cache. What was fetched
+	// twice, once alone and once with its neighbours, counts twice.
+	sweepSlack = 4 << 20
 )
 
 // sweep decides how much of an object a random read that misses the cache
@@ -33,9 +37,11 @@ type sweep struct {
 func (s *sweep) read() { s.reads++ }
 
 // miss notes that the blocks from i to last must be fetched, of an object of
-// size bytes, and returns which n blocks to get, from first on.
-func (s *sweep) miss(i, last, size, block int64) (first, n int64) {
+// size bytes, and returns which n blocks to get, from first on. held is how
+// many bytes the cache holds or could hold.
+func (s *sweep) miss(i, last, size, block, held int64) (first, n int64) {
 	s.watch(size)
+	s.futile = s.futile || s.fetched > 2*held+sweepSlack
 	s.misses++
 	s.missed++
 	n = 1
