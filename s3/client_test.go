@@ -4,10 +4,15 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"go.uber.org/goleak"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
@@ -68,4 +73,49 @@ func TestClientConformsAsWithAmazon(t *testing.T) {
 		m := s3test.NewMem(s3test.MemConfig{MinPartSize: 1, Checksums: true})
 		return open(t, tlsServer(m), func(c *s3.Config) { c.Checksums = s3.Always })
 	}, s3test.Features{SmallParts: true, LongListing: 300})
+}
+
+func TestConnectionIsReused(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	m := s3test.NewMem(s3test.MemConfig{MinPartSize: 1})
+	m.PutBytes("a", []byte(strings.Repeat("x", 100_000)))
+	server := httptest.NewUnstartedServer(&s3test.Server{Name: "bucket", Bucket: m})
+	var connections atomic.Int32
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c := open(t, server)
+	defer c.CloseIdle()
+	ctx := t.Context()
+	for range 5 {
+		c.Head(ctx, "a")
+		c.Head(ctx, "missing")
+		c.Get(ctx, "missing", s3.GetOptions{})
+		c.Get(ctx, "a", s3.GetOptions{IfMatch: `"other"`})
+		c.Get(ctx, "a", s3.GetOptions{Range: s3.Range{Offset: 1 << 20}})
+		c.ListPage(ctx, s3.ListInput{})
+		c.ListPage(ctx, s3.ListInput{Token: `0 "a" nonsense`})
+		c.Put(ctx, "b", strings.NewReader("x"), s3.PutOptions{})
+		c.Put(ctx, "b", strings.NewReader("x"), s3.PutOptions{IfNoneMatch: "*"})
+		c.Copy(ctx, s3.Source{Key: "missing"}, "c", s3.CopyOptions{})
+		c.Delete(ctx, s3.Target{Key: "b"}, s3.Target{Key: "c"})
+		c.ResumeUpload(ctx, "a", "none", s3.PutOptions{})
+		c.GetCORS(ctx)
+		// A reader that knows the length, and does not look for the end.
+		body, err := c.Get(ctx, "a", s3.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(body, make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+		body.Close()
+	}
+	if n := connections.Load(); n != 1 {
+		t.Errorf("%d connections for requests one after another", n)
+	}
 }
