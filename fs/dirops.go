@@ -105,12 +105,15 @@ func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
 	if f.frozen(dir) {
 		return syscall.EROFS
 	}
+	n := f.tree.child(dir, name)
+	if n != nil && n.kind == kindFile {
+		return f.unlinkFile(ctx, dir, name, n)
+	}
 	p, err := f.tree.pin(ctx, dir)
 	if err != nil || p == nil {
 		return gone(err)
 	}
 	defer p.release()
-	n := f.tree.child(dir, name)
 	if n == nil {
 		e, _, err := f.stat(ctx, dir, name)
 		if err != nil {
@@ -118,24 +121,35 @@ func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
 		}
 		return f.remove(ctx, dir, p.key, name, p.key+e.part)
 	}
-	removed := false
-	if n.kind == kindFile {
-		fl := f.acquire(n)
-		defer fl.drop()
-		if err := fl.op.lock(ctx); err != nil {
-			return err
-		}
-		defer fl.op.unlock()
-		settle, err := fl.keepOpen(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { settle(removed) }()
-	}
 	if err := f.remove(ctx, dir, p.key, name, p.key+n.part); err != nil {
 		return err
 	}
-	removed = true
+	f.tree.unlink(n)
+	return nil
+}
+
+// unlinkFile is unlink of a file that may be open.
+func (f *FS) unlinkFile(ctx context.Context, dir *node, name string, n *node) error {
+	fl := f.acquire(n)
+	defer fl.drop()
+	if err := fl.op.lock(ctx); err != nil {
+		return err
+	}
+	defer fl.op.unlock()
+	p, err := f.tree.pin(ctx, dir)
+	if err != nil || p == nil {
+		return gone(err)
+	}
+	defer p.release()
+	settle, err := fl.keepOpen(ctx)
+	if err != nil {
+		return err
+	}
+	err = f.remove(ctx, dir, p.key, name, p.key+n.part)
+	settle(err == nil)
+	if err != nil {
+		return err
+	}
 	f.tree.unlink(n)
 	return nil
 }

@@ -175,14 +175,11 @@ func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(moved
 
 // pins fixes both directories.
 func (m *move) pins(ctx context.Context) (from, to *pin, err error) {
-	if from, err = m.fs.tree.pin(ctx, m.from); err != nil || from == nil {
+	pins, err := m.fs.tree.pinAll(ctx, m.from, m.to)
+	if pins == nil {
 		return nil, nil, gone(err)
 	}
-	if to, err = m.fs.tree.pin(ctx, m.to); err != nil || to == nil {
-		from.release()
-		return nil, nil, gone(err)
-	}
-	return from, to, nil
+	return pins[0], pins[1], nil
 }
 
 // copy makes the object under its new key. Attributes that wait to be written

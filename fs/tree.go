@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -275,25 +276,46 @@ type pin struct {
 // pin fixes the key of a node. It waits for a rename under way, or until ctx
 // ends. The pin is nil if the node's name is gone.
 func (t *tree) pin(ctx context.Context, n *node) (*pin, error) {
+	pins, err := t.pinAll(ctx, n)
+	if pins == nil {
+		return nil, err
+	}
+	return pins[0], nil
+}
+
+// pinAll fixes the keys of several nodes in one step: who held one pin while he
+// waits for another would keep the rename that he waits for from ending. It
+// returns none if one of the names is gone.
+func (t *tree) pinAll(ctx context.Context, nodes ...*node) ([]*pin, error) {
 	defer t.wakeWith(ctx)()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for movingAbove(n) {
+	for slices.ContainsFunc(nodes, movingAbove) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		t.moved.Wait()
 	}
-	key, ok := n.keyLocked()
-	if !ok {
-		return nil, nil
+	for _, n := range nodes {
+		if _, ok := n.keyLocked(); !ok {
+			return nil, nil
+		}
 	}
+	pins := make([]*pin, len(nodes))
+	for i, n := range nodes {
+		pins[i] = t.pinLocked(n)
+	}
+	return pins, nil
+}
+
+func (t *tree) pinLocked(n *node) *pin {
+	key, _ := n.keyLocked()
 	p := &pin{t: t, key: key}
 	for ; n != nil; n = n.parent {
 		n.pins++
 		p.chain = append(p.chain, n)
 	}
-	return p, nil
+	return p
 }
 
 func (p *pin) release() {
@@ -324,12 +346,14 @@ func (t *tree) wakeWith(ctx context.Context) (stop func() bool) {
 	})
 }
 
-// beginMove keeps new pins out of a directory and waits for the old ones.
+// beginMove keeps new pins out of a directory and waits for the old ones. The
+// caller has pinned the directory that it is in: a move further up that has
+// begun waits for that pin, and so must not be waited for.
 func (t *tree) beginMove(ctx context.Context, n *node) error {
 	defer t.wakeWith(ctx)()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for movingAbove(n) {
+	for n.moving {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"syscall"
@@ -40,14 +42,9 @@ func (u *unsaved) remove(fl *file) {
 
 func (u *unsaved) list() []*file {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	out := make([]*file, 0, len(u.files))
-	for fl := range u.files {
-		if fl.unsaved() {
-			out = append(out, fl)
-		}
-	}
-	return out
+	out := slices.Collect(maps.Keys(u.files))
+	u.mu.Unlock() // a file's own lock goes before this one
+	return slices.DeleteFunc(out, func(fl *file) bool { return !fl.unsaved() })
 }
 
 // saveParallel is how many files are saved at the same time at a sync. Each may
@@ -136,7 +133,11 @@ func (f *FS) forgetVersion(fl *file) {
 			f.names.Drop(prefix, name)
 		}
 	}
-	f.invalidate(n, 0)
+	f.work.Add(1)
+	go func() { // the kernel waits for reads and writes under way, and these may wait for the caller's op
+		defer f.work.Done()
+		f.invalidate(n, 0)
+	}()
 }
 
 // Rescued says in a recovery file's sidecar what the file was.
