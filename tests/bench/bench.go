@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"slices"
 	"time"
@@ -35,7 +34,7 @@ func newBench(ctx context.Context, set settings) (*bench, error) {
 			return nil, fmt.Errorf("no program %q", name)
 		}
 	}
-	address, err := freeAddress()
+	address, err := harness.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -64,15 +63,6 @@ func (b *bench) credentials() []string {
 		// s3fs has names of its own.
 		"AWSACCESSKEYID=" + b.server.AccessKey, "AWSSECRETACCESSKEY=" + b.server.SecretKey,
 	}
-}
-
-// freeAddress is a port of loopback that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // prepare writes the objects that the rows read: nobody's mount made them.

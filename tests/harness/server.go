@@ -48,7 +48,36 @@ type Config struct {
 // NewServer starts a server that lives as long as the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := Start(Config{})
+	return newServer(t, Config{})
+}
+
+// NewDirectServer is NewServer for tests that map files of a mount into memory:
+// Endpoint is the server itself. A test whose page fault waits for the mount
+// can't be stopped by Go's garbage collector, and so stops the proxy, which
+// lives in the same process and which the mount would wait for.
+func NewDirectServer(t testing.TB) *Server {
+	t.Helper()
+	address, err := FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, Config{Address: address})
+	s.Endpoint = "http://" + address
+	return s
+}
+
+// FreeAddress is a host:port of loopback that nobody listens on.
+func FreeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func newServer(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	s, err := Start(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 		{"large in little memory", 40 << 20, 4 << 20, 1_000, []string{"--memory-limit", "64M"}},
 	} {
 		t.Run(size.name, func(t *testing.T) {
-			s := harness.NewServer(t)
+			s := harness.NewDirectServer(t)
 			client := s.Bucket(t)
 			m := s.Mount(t, client.Bucket, size.flags...)
 			seed := harness.Seed(t)
