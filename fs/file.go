@@ -26,6 +26,7 @@ type file struct {
 	refs    int             // guarded by mu; handles, and operations on the way
 	base    s3.Info         // guarded by mu; the version that clean bytes come from
 	draft   *transfer.Draft // guarded by mu; the unsaved content, nil when clean
+	streams bool            // guarded by mu; the draft may send its bytes early
 	mode    writeMode       // guarded by mu; how the draft replaces what is in the bucket
 	mtime   time.Time       // guarded by mu; of the draft: the last write
 	opener  uint32          // guarded by mu; the thread that began the draft
@@ -136,6 +137,7 @@ func (fl *file) begin(mode writeMode, sequential bool, opener uint32) *transfer.
 	}
 	fl.draft = fl.fs.xfer.NewDraft(key, base, transfer.DraftOptions{Sequential: sequential})
 	fl.draft.SetPublish(fl.publishing)
+	fl.streams = sequential
 	fl.mode, fl.mtime, fl.opener, fl.failed = mode, fl.fs.cfg.Now(), opener, nil
 	fl.fs.unsaved.add(fl)
 	return fl.draft
@@ -156,6 +158,9 @@ func (fl *file) rebase(ctx context.Context, info s3.Info) error {
 
 // publishing is what a draft that sends its bytes early is to become.
 func (fl *file) publishing() (key string, o s3.PutOptions) {
-	key, _ = fl.fs.tree.key(fl.node)
+	key, ok := fl.fs.tree.key(fl.node)
+	if !ok {
+		return "", s3.PutOptions{} // refused: nothing may be written under a name that it has no more
+	}
 	return key, fl.putOptions(key, fl.node.snapshot())
 }
