@@ -13,13 +13,15 @@ import (
 // garbage collector's target nor waits for a collection to be given back, and
 // slots next to each other in number are next to each other in memory.
 type region struct {
-	mem  []byte
-	size int // bytes of one slot
+	mem   []byte
+	size  int // bytes of one slot
+	ready int // bytes from the start that may be used
 }
 
 func newRegion(size, slots int) (*region, error) {
-	mem, err := unix.Mmap(-1, 0, size*slots, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	// Without rights the address space costs nothing, also on systems that
+	// count memory when it is promised.
+	mem, err := unix.Mmap(-1, 0, size*slots, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d buffers of %d bytes: %w", slots, size, err)
 	}
@@ -29,9 +31,17 @@ func newRegion(size, slots int) (*region, error) {
 	return &region{mem: mem, size: size}, nil
 }
 
-// slot returns slot i with room to slice on into the slots that follow.
+// slot returns slot i. Slots are first used in the order of their numbers.
 func (g *region) slot(i int32) []byte {
-	return g.mem[int(i)*g.size : (int(i)+1)*g.size]
+	start, end := int(i)*g.size, (int(i)+1)*g.size
+	if end > g.ready {
+		next := min(g.ready+maxBuffer, len(g.mem))
+		if err := unix.Mprotect(g.mem[g.ready:next], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			panic(fmt.Sprintf("transfer: the system has no memory for buffers: %v", err)) // as the Go runtime does
+		}
+		g.ready = next
+	}
+	return g.mem[start:end:end]
 }
 
 // run returns n bytes that begin at byte off of slot i and may go on into the

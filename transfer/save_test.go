@@ -115,6 +115,34 @@ func TestDiscardOfARestoredDraftKeepsItsUpload(t *testing.T) {
 	}
 }
 
+func TestRestoredUploadKeepsItsParts(t *testing.T) {
+	b, mem := bucket()
+	cfg := small.in(t.TempDir())
+	d := newDraft(t, newEngine(t, b, cfg), "a", nil, true)
+	want := noise(500, 1)
+	write(t, d, want, 0)
+	cfg.PartSize = 40
+	s, again := saveAndLoad(t, d, newEngine(t, b, cfg), t.TempDir())
+	if n := again.Size() - s.Local; n < 100 {
+		t.Fatalf("only %d bytes had left", n)
+	}
+	commit(t, again, "a", s3.PutOptions{})
+	checkObject(t, mem, "a", want)
+}
+
+func TestUploadThatLacksPartsIsNotResumed(t *testing.T) {
+	b, _ := bucket()
+	e := newEngine(t, b, small.in(t.TempDir()))
+	d := newDraft(t, e, "a", nil, true)
+	write(t, d, noise(500, 1), 0)
+	s, again := saveAndLoad(t, d, e, t.TempDir())
+	s.upload.Away = append(s.upload.Away, [2]int64{0, 16})
+	if _, err := e.Restore(s); !errors.Is(err, s3.ErrNoUpload) {
+		t.Errorf("restoring an upload without its first part: %v", err)
+	}
+	commit(t, again, "a", s3.PutOptions{})
+}
+
 func TestDamagedSidecarIsAnError(t *testing.T) {
 	b, _ := bucket()
 	e := newEngine(t, b, small.in(t.TempDir()))
