@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,14 +48,6 @@ func (d *Draft) Commit(ctx context.Context, key string, o s3.PutOptions) (s3.Inf
 	return info, nil
 }
 
-// removeOld removes what the draft published under a name that it does not have
-// any more.
-func (d *Draft) removeOld(ctx context.Context, old s3.Object) {
-	if err := d.e.bucket.Delete(ctx, s3.Target{Key: old.Key, ETag: old.ETag}); err != nil {
-		d.e.log.Warn("the old name of a renamed file is left in the bucket", "key", old.Key, "err", err)
-	}
-}
-
 // commit is Commit with the turn held, also of a clean draft.
 func (d *Draft) commit(ctx context.Context, key string, o s3.PutOptions) (s3.Info, error) {
 	info, err := d.send(ctx, key, o)
@@ -71,7 +62,7 @@ func (d *Draft) commit(ctx context.Context, key string, o s3.PutOptions) (s3.Inf
 		}
 		return s3.Info{}, err
 	}
-	return info, d.settle(key, info)
+	return d.settle(key, info), nil
 }
 
 // overMine changes o's conditions, if the draft itself made what is under key,
@@ -104,47 +95,6 @@ func (d *Draft) send(ctx context.Context, key string, o s3.PutOptions) (s3.Info,
 		return d.commitWhole(ctx, key, d.overMine(key, o))
 	}
 	return d.commitStream(ctx, s, key, d.overMine(key, o))
-}
-
-// settle makes what was committed the base. A small content stays here as well,
-// for the next edit, until somebody needs the memory.
-func (d *Draft) settle(key string, info s3.Info) error {
-	d.mu.Lock()
-	info.Key, info.Size = key, d.size
-	d.base, d.baseEnd, d.key = &info.Object, d.size, key
-	d.dirty, d.stream, d.doubts = false, nil, nil
-	old := d.takeReader()
-	keep := d.size <= maxBuffer && d.local.mem.covers(0, d.size)
-	var err error
-	if !keep {
-		err = d.local.clear()
-	}
-	d.mu.Unlock()
-	closeReader(old)
-	d.e.holds(d, keep)
-	return err
-}
-
-func (d *Draft) lastUse() int64 { return d.used.Load() }
-
-// shed gives up what is here of a clean draft.
-func (d *Draft) shed(int64) int64 {
-	select {
-	case d.turn <- struct{}{}:
-		defer d.unlock()
-	default:
-		return 0 // in use
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.dirty || d.ended {
-		return 0
-	}
-	freed := d.local.memory()
-	if err := d.local.clear(); err != nil {
-		d.e.log.Debug("closing a staging file", "key", d.key, "err", err)
-	}
-	return freed
 }
 
 // commitWhole sends a content of which nothing has left yet.
@@ -260,111 +210,5 @@ func (d *Draft) sendPart(ctx context.Context, up s3.Upload, n int, p span) error
 	_, err = up.Part(ctx, n, body)
 	body.release()
 	d.unfill(filled)
-	return err
-}
-
-// skipped is how many bytes that are here already it is cheaper to fetch again
-// than to ask twice.
-const skipped = 256 << 10
-
-// fill fetches the bytes of the base that are missing in p, so that no request
-// has to wait for another one, and returns which.
-func (d *Draft) fill(ctx context.Context, p span) (ranges, error) {
-	d.mu.Lock()
-	missing := d.local.missing(p.off, min(p.end, d.baseEnd))
-	base := d.base
-	d.mu.Unlock()
-	for i := 0; i < len(missing); {
-		j := i + 1
-		for j < len(missing) && missing[j].off-missing[j-1].end < skipped {
-			j++
-		}
-		if err := d.fetch(ctx, *base, missing[i:j]); err != nil {
-			d.unfill(missing[:j])
-			return nil, err
-		}
-		i = j
-	}
-	return missing, nil
-}
-
-// unfill forgets what fill fetched.
-func (d *Draft) unfill(filled ranges) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range filled {
-		d.local.remove(s.off, s.end)
-	}
-}
-
-// fetch gets spans of the base with one GET. Where the memory does not suffice
-// they go to the staging file.
-func (d *Draft) fetch(ctx context.Context, base s3.Object, want ranges) error {
-	r := d.e.NewReader(base)
-	defer r.Close()
-	off, end := want[0].off, want[len(want)-1].end
-	body, err := r.ranged(ctx, off, end-off)
-	if err != nil {
-		return err
-	}
-	defer r.finish(body)
-	scratch := make([]byte, min(end-off, 256<<10))
-	for at := off; at < end; at += int64(len(scratch)) {
-		p := scratch[:min(int64(len(scratch)), end-at)]
-		if err := r.readFull(body, p, at); err != nil {
-			return err
-		}
-		for _, s := range want.within(at, at+int64(len(p))) {
-			if err := d.keep(p[s.off-at:s.end-at], s.off); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// keep puts bytes of the base where there is room.
-func (d *Draft) keep(p []byte, off int64) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.local.room(off, off+int64(len(p))) {
-		d.local.put(p, off)
-		return nil
-	}
-	return d.local.putDisk(p, off)
-}
-
-// Discard gives the draft up: uploads are aborted, memory and disk freed. Only
-// an error of the abort is returned; the rest is done then as well. Discarding
-// a draft that has ended does nothing.
-func (d *Draft) Discard(ctx context.Context) error {
-	d.cancel()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTime)
-	defer cancel()
-	if err := d.lock(ctx); err != nil {
-		if errors.Is(err, os.ErrClosed) {
-			return nil
-		}
-		return err
-	}
-	defer d.unlock()
-	d.wg.Wait()
-	var err error
-	if !d.restored {
-		err = d.abandonStream(ctx)
-	}
-	return errors.Join(err, d.end())
-}
-
-// end frees all that the draft has. The turn must be held.
-func (d *Draft) end() error {
-	d.mu.Lock()
-	d.ended, d.stream = true, nil
-	err := d.local.clear()
-	old := d.takeReader()
-	d.mu.Unlock()
-	closeReader(old)
-	d.e.holds(d, false)
-	d.e.drafts.Add(-1)
 	return err
 }

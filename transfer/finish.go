@@ -81,9 +81,7 @@ func (d *Draft) completeElsewhere(ctx context.Context, s *outflow, key string, o
 // rewrite makes the object under key of the completed upload's content, which
 // becomes the draft's base: whatever fails from here on, the content is safe.
 func (d *Draft) rewrite(ctx context.Context, src s3.Object, key string, o s3.PutOptions) (s3.Info, error) {
-	if err := d.settle(src.Key, s3.Info{Object: src}); err != nil {
-		return s3.Info{}, err
-	}
+	d.settle(src.Key, s3.Info{Object: src})
 	d.mu.Lock()
 	d.dirty, d.mine = true, d.base
 	src = *d.base

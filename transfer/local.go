@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -173,20 +172,21 @@ func (l *local) remove(off, end int64) {
 }
 
 // clear forgets everything and closes the file.
-func (l *local) clear() error {
+func (l *local) clear() {
 	for _, b := range l.bufs {
 		b.release()
 	}
 	l.offDisk(0, math.MaxInt64)
 	l.mem, l.bufs = nil, map[int64]*buffer{}
-	var errs []error
 	for _, f := range []*stageFile{l.file, l.old} {
-		if f != nil {
-			errs = append(errs, f.Close())
+		if f == nil {
+			continue
+		}
+		if err := f.Close(); err != nil { // nobody needs what was in it
+			l.e.log.Debug("closing a staging file", "err", err)
 		}
 	}
 	l.file, l.old = nil, nil
-	return errors.Join(errs...)
 }
 
 // readAt fills p with bytes that are here.

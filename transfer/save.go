@@ -106,7 +106,8 @@ func (d *Draft) Save(dir, name string, extra any) error {
 		return fmt.Errorf("saving %s: %w", d.name(), errors.Join(err, removeIfThere(path), removeIfThere(data)))
 	}
 	d.cancel()
-	return d.end()
+	d.end()
+	return nil
 }
 
 // sidecar describes the draft. The turn must be held.
