@@ -27,7 +27,7 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	if err := h.stale(); err != nil {
 		return f.status("close", f.tree.path(h.file.node), err) // another descriptor's save met the conflict
 	}
-	if !h.file.unsaved() || h.file.inherited(in.Pid) {
+	if !h.file.unsaved() || h.inherited(in.Pid) {
 		return fuse.OK
 	}
 	return f.status("close", f.tree.path(h.file.node), h.file.commit(ctx))
@@ -50,16 +50,13 @@ func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	return f.status("fsync", f.tree.path(h.file.node), f.saveAttributes(ctx, h.file.node))
 }
 
-// inherited reports whether another process than the one that began the draft
+// inherited reports whether another process than the one that opened the handle
 // closes it. Where that can't be told, it does not.
-func (fl *file) inherited(thread uint32) bool {
-	fl.mu.Lock()
-	opener := fl.opener
-	fl.mu.Unlock()
-	if thread == opener {
+func (h *handle) inherited(thread uint32) bool {
+	if thread == h.opener {
 		return false
 	}
-	by, of := processOf(thread), processOf(opener)
+	by, of := processOf(thread), processOf(h.opener)
 	return by != 0 && of != 0 && by != of
 }
 
@@ -226,7 +223,7 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 		return err
 	}
 	defer fl.op.unlock()
-	if err := fl.edit(ctx, size == 0, in.Pid); err != nil {
+	if err := fl.edit(ctx, size == 0); err != nil {
 		return err
 	}
 	if err := fl.state().draft.Truncate(ctx, size); err != nil {
@@ -250,13 +247,13 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 // edit makes sure that the file has a draft over its present content; whole
 // says that nothing of that content will be kept. fl.op must be held
 // exclusively.
-func (fl *file) edit(ctx context.Context, whole bool, pid uint32) error {
+func (fl *file) edit(ctx context.Context, whole bool) error {
 	s := fl.state()
 	if s.draft != nil {
 		return nil
 	}
 	if whole && !s.orphan {
-		fl.begin(writeWhole, false, pid)
+		fl.begin(writeWhole, false)
 		return nil
 	}
 	if s.base.ETag == "" {
@@ -267,6 +264,6 @@ func (fl *file) edit(ctx context.Context, whole bool, pid uint32) error {
 			return err
 		}
 	}
-	fl.begin(writeOver, false, pid)
+	fl.begin(writeOver, false)
 	return nil
 }

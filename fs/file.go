@@ -29,7 +29,6 @@ type file struct {
 	streams bool            // guarded by mu; the draft may send its bytes early
 	mode    writeMode       // guarded by mu; how the draft replaces what is in the bucket
 	mtime   time.Time       // guarded by mu; of the draft: the last write
-	opener  uint32          // guarded by mu; the thread that began the draft
 	failed  error           // guarded by mu; why the last commit failed
 	orphan  bool            // guarded by mu; unlinked: nothing is saved any more
 	writers int             // guarded by mu; handles open for writing
@@ -123,7 +122,7 @@ func (fl *file) unsaved() bool {
 }
 
 // begin makes the file's draft if it has none. fl.op must be held exclusively.
-func (fl *file) begin(mode writeMode, sequential bool, opener uint32) *transfer.Draft {
+func (fl *file) begin(mode writeMode, sequential bool) *transfer.Draft {
 	key, _ := fl.fs.tree.key(fl.node)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -138,7 +137,7 @@ func (fl *file) begin(mode writeMode, sequential bool, opener uint32) *transfer.
 	fl.draft = fl.fs.xfer.NewDraft(key, base, transfer.DraftOptions{Sequential: sequential})
 	fl.draft.SetPublish(fl.publishing)
 	fl.streams = sequential
-	fl.mode, fl.mtime, fl.opener, fl.failed = mode, fl.fs.cfg.Now(), opener, nil
+	fl.mode, fl.mtime, fl.failed = mode, fl.fs.cfg.Now(), nil
 	fl.fs.unsaved.add(fl)
 	return fl.draft
 }

@@ -14,7 +14,8 @@ type handle struct {
 	read   bool
 	write  bool
 	append bool
-	epoch  int // file.epoch at open
+	opener uint32 // the thread that opened it
+	epoch  int    // file.epoch at open
 
 	mu     sync.Mutex
 	reader *transfer.Reader // guarded by mu; of the version file.base, made at need

@@ -78,13 +78,13 @@ func (f *FS) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint3
 	if h == nil || !h.write {
 		return 0, fuse.EBADF
 	}
-	if err := h.writeAt(ctx, data, int64(in.Offset), in.Pid); err != nil {
+	if err := h.writeAt(ctx, data, int64(in.Offset)); err != nil {
 		return 0, f.status("write", f.tree.path(h.file.node), err)
 	}
 	return uint32(len(data)), fuse.OK
 }
 
-func (h *handle) writeAt(ctx context.Context, data []byte, off int64, pid uint32) error {
+func (h *handle) writeAt(ctx context.Context, data []byte, off int64) error {
 	fl := h.file
 	if err := h.stale(); err != nil {
 		return err
@@ -93,7 +93,7 @@ func (h *handle) writeAt(ctx context.Context, data []byte, off int64, pid uint32
 		if err := fl.op.lock(ctx); err != nil {
 			return err
 		}
-		err := fl.edit(ctx, false, pid)
+		err := fl.edit(ctx, false)
 		fl.op.unlock()
 		if err != nil {
 			return err
@@ -126,10 +126,10 @@ func (f *FS) Fallocate(cancel <-chan struct{}, in *fuse.FallocateIn) fuse.Status
 	if in.Mode != 0 {
 		return fuse.Status(syscall.EOPNOTSUPP)
 	}
-	return f.status("fallocate", f.tree.path(h.file.node), h.grow(ctx, int64(in.Offset+in.Length), in.Pid))
+	return f.status("fallocate", f.tree.path(h.file.node), h.grow(ctx, int64(in.Offset+in.Length)))
 }
 
-func (h *handle) grow(ctx context.Context, size int64, pid uint32) error {
+func (h *handle) grow(ctx context.Context, size int64) error {
 	fl := h.file
 	if err := h.stale(); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (h *handle) grow(ctx context.Context, size int64, pid uint32) error {
 		return err
 	}
 	defer fl.op.unlock()
-	if err := fl.edit(ctx, false, pid); err != nil {
+	if err := fl.edit(ctx, false); err != nil {
 		return err
 	}
 	d := fl.state().draft

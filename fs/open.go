@@ -31,7 +31,7 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 }
 
 func (f *FS) open(ctx context.Context, n *node, flags, pid uint32) (*handle, uint32, error) {
-	h := newHandle(flags)
+	h := newHandle(flags, pid)
 	if h.write && f.frozen(n) {
 		return nil, 0, syscall.EROFS
 	}
@@ -42,7 +42,7 @@ func (f *FS) open(ctx context.Context, n *node, flags, pid uint32) (*handle, uin
 		return nil, 0, err
 	}
 	defer fl.op.unlock()
-	keep, err := f.openLocked(ctx, h, flags, pid)
+	keep, err := f.openLocked(ctx, h, flags)
 	if err != nil {
 		h.closeReader()
 		fl.drop()
@@ -55,18 +55,19 @@ func (f *FS) open(ctx context.Context, n *node, flags, pid uint32) (*handle, uin
 	return h, 0, nil
 }
 
-func newHandle(flags uint32) *handle {
+func newHandle(flags, pid uint32) *handle {
 	acc := flags & syscall.O_ACCMODE
 	return &handle{
 		read:   acc == syscall.O_RDONLY || acc == syscall.O_RDWR,
 		write:  acc == syscall.O_WRONLY || acc == syscall.O_RDWR,
 		append: flags&syscall.O_APPEND != 0,
+		opener: pid,
 	}
 }
 
 // openLocked decides which content the handle opens. keep tells that the
 // kernel's cached pages of the file are still right.
-func (f *FS) openLocked(ctx context.Context, h *handle, flags, pid uint32) (keep bool, err error) {
+func (f *FS) openLocked(ctx context.Context, h *handle, flags uint32) (keep bool, err error) {
 	fl := h.file
 	if err := fl.takeFailure(); err != nil {
 		return false, err
@@ -74,7 +75,7 @@ func (f *FS) openLocked(ctx context.Context, h *handle, flags, pid uint32) (keep
 	s := fl.state()
 	switch {
 	case h.write && flags&syscall.O_TRUNC != 0:
-		return false, fl.replace(ctx, sequential(flags), pid)
+		return false, fl.replace(ctx, sequential(flags))
 	case s.orphan, s.draft != nil && s.draft.Dirty():
 		return true, nil // what this mount wrote is what is there
 	}
@@ -96,12 +97,12 @@ func (fl *file) enter(h *handle) {
 func sequential(flags uint32) bool { return flags&syscall.O_ACCMODE == syscall.O_WRONLY }
 
 // replace starts a new, empty content. fl.op must be held exclusively.
-func (fl *file) replace(ctx context.Context, sequential bool, pid uint32) error {
+func (fl *file) replace(ctx context.Context, sequential bool) error {
 	if s := fl.state(); s.draft != nil {
 		fl.touch()
 		return s.draft.Truncate(ctx, 0)
 	}
-	fl.begin(writeWhole, sequential, pid)
+	fl.begin(writeWhole, sequential)
 	return nil
 }
 
@@ -244,8 +245,8 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 		o.posix = posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 07777, uid: in.Uid, gid: in.Gid}
 	})
 	fl := f.acquire(n)
-	fl.begin(mode, sequential(in.Flags), in.Pid)
-	h := newHandle(in.Flags)
+	fl.begin(mode, sequential(in.Flags))
+	h := newHandle(in.Flags, in.Pid)
 	h.file = fl
 	fl.enter(h)
 	if exclusive && f.cfg.ExclusiveAtOpen {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,7 +61,7 @@ func TestStatusIsToldWhileFilesAreMade(t *testing.T) {
 		for i := range 2000 {
 			n := r.fs.tree.add(r.fs.tree.root, fmt.Sprint(i), entry{kind: kindFile, part: fmt.Sprint(i)})
 			fl := r.fs.acquire(n)
-			fl.begin(writeWhole, false, 0)
+			fl.begin(writeWhole, false)
 			fl.abandon(t.Context())
 			fl.drop()
 			r.fs.tree.forget(n.id, 1)
@@ -247,4 +248,17 @@ func TestUnlinkAndSaveDuringADirectoryRenameEnd(t *testing.T) {
 		r.must(<-removed)
 	})
 	r.must(f.Close())
+}
+
+func TestCloseOfAFileThatSomebodyElseWritesTooSaves(t *testing.T) {
+	r := mounted(t, Config{})
+	f := r.open("log", os.O_CREATE|os.O_WRONLY|os.O_APPEND)
+	defer f.Close()
+	_, err := f.WriteString("a")
+	r.must(err)
+	out, err := exec.Command("sh", "-c", "echo b >> "+r.path("log")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r.object("log", "ab\n")
 }
