@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"maps"
 )
 
@@ -62,9 +63,7 @@ func (w write) do(ctx context.Context, call func() (Info, error)) (Info, error) 
 	err := w.r.do(ctx, w.op, w.key, w.r.cfg.UploadPatience, func() (err error) {
 		info, err = call()
 		if err != nil && unclear && mayBeOurs(err) {
-			if found, ok := w.find(ctx); ok {
-				info, err = found, nil
-			}
+			info, err = w.find(ctx, err)
 		}
 		unclear = unclear || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrThrottled)
 		return err
@@ -80,14 +79,22 @@ func mayBeOurs(err error) bool {
 	return errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNoUpload) || errors.Is(err, ErrNotFound)
 }
 
-// find returns the object if it is what we wrote.
-func (w write) find(ctx context.Context) (Info, bool) {
+// find returns the object if it is what we wrote, otherwise refused. If that
+// cannot be found out, it stays unclear, and the error says so.
+func (w write) find(ctx context.Context, refused error) (Info, error) {
 	found, err := repeat(ctx, w.r, OpHead, w.key, func() (Info, error) { return w.r.b.Head(ctx, w.key) })
-	if err != nil || !w.mine(ctx, found) {
-		return Info{}, false
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Info{}, refused
+	case errors.Is(err, ErrCanceled):
+		return Info{}, err
+	case err != nil: // as text, for an error has one kind
+		return Info{}, &Error{Op: w.op, Key: w.key, Kind: ErrUnavailable, Err: fmt.Errorf("finding out whether it happened: %v", err)}
+	case !w.mine(ctx, found):
+		return Info{}, refused
 	}
 	w.r.cfg.Log.Info("write had succeeded although its answer was lost", "op", w.op, "key", w.key)
-	return withoutNonce(found), true
+	return withoutNonce(found), nil
 }
 
 // isCopy says whether found is what a Copy that keeps the source's attributes

@@ -257,6 +257,17 @@ func TestOwnSuccessIsNotTakenForAnothersChange(t *testing.T) {
 	}
 }
 
+func TestUnclearWriteIsNotBlamedOnOthers(t *testing.T) {
+	b, _, m := faulty(
+		s3test.Rule{Op: s3.OpPut, Nth: 1, Fault: s3test.Fault{Do: s3test.Drop}},
+		s3test.Rule{Op: s3.OpHead, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied}},
+	)
+	_, err := b.Put(t.Context(), "a", strings.NewReader("x"), s3.PutOptions{IfNoneMatch: "*"})
+	if !errors.Is(err, s3.ErrUnavailable) || errors.Is(err, s3.ErrDenied) || len(m.Keys()) != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // racer lets somebody else write just before the second attempt of op.
 type racer struct {
 	s3.Bucket
