@@ -52,17 +52,26 @@ func (m *move) directory(ctx context.Context) error {
 	if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
 		return err
 	}
-	copied, err := m.copyAll(ctx)
-	if err != nil {
-		return err
-	}
-	if err := m.deleteAll(ctx, copied); err != nil {
-		return err
-	}
-	if err := f.keepDirectory(ctx, m.from, oldPin.key, m.oldName); err != nil {
+	copied, err := m.transplant(ctx, oldPin.key)
+	if err != nil { // objects may be under both names now
+		f.names.DropTree(m.oldKey)
+		f.names.DropTree(m.newKey)
+		f.names.Drop(newPin.key, m.newName)
 		return err
 	}
 	return m.arriveAll(context.WithoutCancel(ctx), copied, replaced, oldPin.key, newPin.key)
+}
+
+// transplant moves the objects.
+func (m *move) transplant(ctx context.Context, oldPrefix string) (map[string]copied, error) {
+	copied, err := m.copyAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.deleteAll(ctx, copied); err != nil {
+		return nil, err
+	}
+	return copied, m.fs.keepDirectory(ctx, m.from, oldPrefix, m.oldName)
 }
 
 func (m *move) unsavedBelow() []*node {
