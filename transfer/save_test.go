@@ -121,6 +121,9 @@ func TestRestoredUploadKeepsItsParts(t *testing.T) {
 	d := newDraft(t, newEngine(t, b, cfg), "a", nil, true)
 	want := noise(500, 1)
 	write(t, d, want, 0)
+	if err := d.quiet(bg); err != nil {
+		t.Fatal(err)
+	}
 	cfg.PartSize = 40
 	s, again := saveAndLoad(t, d, newEngine(t, b, cfg), t.TempDir())
 	if n := again.Size() - s.Local; n < 100 {
@@ -135,6 +138,9 @@ func TestUploadThatLacksPartsIsNotResumed(t *testing.T) {
 	e := newEngine(t, b, small.in(t.TempDir()))
 	d := newDraft(t, e, "a", nil, true)
 	write(t, d, noise(500, 1), 0)
+	if err := d.quiet(bg); err != nil {
+		t.Fatal(err)
+	}
 	s, again := saveAndLoad(t, d, e, t.TempDir())
 	s.upload.Away = append(s.upload.Away, [2]int64{0, 16})
 	if _, err := e.Restore(s); !errors.Is(err, s3.ErrNoUpload) {
