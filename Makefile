@@ -16,7 +16,7 @@ SOAKTIME  ?= 1h
 TESTFLAGS ?=
 
 # Debian's names of what the tests run beside Go itself.
-PACKAGES  := fuse3 awscli s3fs sqlite3 rsync fio attr git gcc chromium
+PACKAGES  := fuse3 awscli s3fs sqlite3 rsync fio attr git gcc chromium chromium
 
 .PHONY: build deps check format vet staticcheck layers tidy test unit mounted demo demo-stop bench soak fuzz cover vuln clean
 .DEFAULT_GOAL := build

@@ -43,6 +43,11 @@ func TestTimingBesideOthers(t *testing.T) {
 		byAWS := timed(func() {
 			d.aws("s3", "sync", "--quiet", src, fmt.Sprintf("s3://%s/by-aws%d/", d.Bucket, round))
 		})
+		for _, tool := range []string{"by-rclone", "by-rclone-tuned", "by-aws"} {
+			if keys := d.Keys(t, fmt.Sprintf("%s%d/", tool, round)); len(keys) != n {
+				t.Errorf("%s copied %d of %d objects", tool, len(keys), n)
+			}
+		}
 		t.Logf("%d objects: cgs3fs %.1fs, rclone %.1fs, rclone with 64 transfers %.1fs, aws %.1fs",
 			n, ours.Seconds(), rclone.Seconds(), rcloneTuned.Seconds(), byAWS.Seconds())
 		if ours > rclone || ours > byAWS {
