@@ -97,7 +97,7 @@ func (fl *file) commitLocked(ctx context.Context) error {
 		opts.Metadata[metaMtime] = begun.Metadata[metaMtime]
 	}
 	info, err := draft.Commit(ctx, p.key, opts)
-	if opts.IfMatch != "" && errors.Is(err, s3.ErrNotFound) {
+	if errors.Is(err, s3.ErrNotFound) { // the version that was edited, or published on the way
 		err = &s3.Error{Op: "PutObject", Key: p.key, Kind: s3.ErrChanged, Err: err}
 	}
 	fl.mu.Lock()
