@@ -32,7 +32,9 @@ func TestRegionInHostNames(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	good := []Config{
-		{Bucket: "b"}, {Bucket: "b", Endpoint: "s3.us-gov-west-1.amazonaws.com"}, {Bucket: "b.c", Endpoint: "http://127.0.0.1:9000/path"},
+		{Bucket: "b"},
+		{Bucket: "b", Endpoint: "s3.us-gov-west-1.amazonaws.com"},
+		{Bucket: "b.c", Endpoint: "http://127.0.0.1:9000/path"},
 		{Bucket: "b", Encryption: Encryption{Algorithm: "aws:kms", KMSKey: "k"}},
 	}
 	for _, c := range good {
@@ -41,9 +43,16 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 	bad := []Config{
-		{}, {Bucket: "a/b"}, {Bucket: "a b"}, {Bucket: "b", Endpoint: "ftp://x"}, {Bucket: "b", Endpoint: "https://"},
-		{Bucket: "b", Endpoint: "https://user:secret@host"}, {Bucket: "b", Endpoint: "https://host?x=y"}, {Bucket: "b", Endpoint: "https://a b"},
-		{Bucket: "b", Encryption: Encryption{KMSKey: "k"}}, {Bucket: "b", CABundle: []byte("nothing")},
+		{},
+		{Bucket: "a/b"},
+		{Bucket: "a b"},
+		{Bucket: "b", Endpoint: "ftp://x"},
+		{Bucket: "b", Endpoint: "https://"},
+		{Bucket: "b", Endpoint: "https://user:secret@host"},
+		{Bucket: "b", Endpoint: "https://host?x=y"},
+		{Bucket: "b", Endpoint: "https://a b"},
+		{Bucket: "b", Encryption: Encryption{KMSKey: "k"}},
+		{Bucket: "b", CABundle: []byte("nothing")},
 	}
 	for _, c := range bad {
 		if _, err := Open(c); err == nil {

@@ -153,13 +153,13 @@ func TestCutBodyIsContinued(t *testing.T) {
 	for _, at := range []int64{0, 1, 4095, 4096, 9999} {
 		for _, kind := range []error{s3.ErrUnavailable, s3.ErrThrottled} {
 			cut := s3test.Rule{Op: s3.OpGet, Times: 3, Fault: s3test.Fault{Do: s3test.Cut, After: at, Kind: kind}}
-			b, f, m := faulty(cut)
+			b, _, m := faulty(cut)
 			m.PutBytes("a", []byte(content))
 			got, err := readAll(t, b, "a", s3.GetOptions{})
 			if err != nil || got != content {
 				t.Errorf("cut after %d: %d bytes, %v", at, len(got), err)
 			}
-			b, f, m = faulty(cut)
+			b, f, m := faulty(cut)
 			m.PutBytes("a", []byte(content))
 			got, err = readAll(t, b, "a", s3.GetOptions{Range: s3.Range{Offset: 5, Length: 9990}})
 			if err != nil || got != content[5:9995] {

@@ -218,8 +218,10 @@ func TestBodiesThatDoNotKeepTheirPromise(t *testing.T) {
 		{"range without size", s3test.WireFault{Do: s3test.WireStatus, Status: 206, Body: "23456", Header: ranged("bytes 2-6/*")}, part, s3.ErrCorrupt, ""},
 		{"nonsense", s3test.WireFault{Do: s3test.WireStatus, Status: 206, Body: "23456", Header: ranged("bytes 6-2/-1")}, part, s3.ErrCorrupt, ""},
 		{
-			"whole for its start", s3test.WireFault{Do: s3test.WireStatus, Body: "0123456789", Header: whole},
-			s3.GetOptions{Range: s3.Range{Length: 4}}, nil, "0123",
+			"whole for its start",
+			s3test.WireFault{Do: s3test.WireStatus, Body: "0123456789", Header: whole},
+			s3.GetOptions{Range: s3.Range{Length: 4}},
+			nil, "0123",
 		},
 	}
 	for _, test := range tests {
