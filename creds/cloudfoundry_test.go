@@ -134,7 +134,23 @@ func TestServiceWithoutAKey(t *testing.T) {
 func TestServiceWithAnAppAndNoKey(t *testing.T) {
 	f, space, r := foundation(t, capitest.Developer)
 	f.Bind(f.AddApp(space, "web", false), f.AddInstance(space, "files", "s3/basic"))
+	r.Service = "files"
 	if b := find(t, *r); b.Source != "Cloud Foundry gsa/dev, service files, bound to app web" || keyOf(t, b) != "AKIAFILESAPPWEB:secret/of+AKIAFILESAPPWEB:" {
+		t.Errorf("Find = %v", b)
+	}
+	r.CreateKey = true
+	if b := find(t, *r); b.Key != "cgs3fs-laptop-local" {
+		t.Errorf("with --create-key: Find = %v", b)
+	}
+}
+
+func TestKeyThatGoesWhileItIsRead(t *testing.T) {
+	f, space, r := foundation(t, capitest.Developer)
+	i := f.AddInstance(space, "files", "s3/basic")
+	f.AddKey(i, "older", "succeeded")
+	newest := f.AddKey(i, "newest", "succeeded")
+	f.Fail("/v3/service_credential_bindings/"+newest, 1, 404, `{"errors":[{"code":10010,"detail":"Service credential binding not found"}]}`)
+	if b := find(t, *r); b.Key != "older" {
 		t.Errorf("Find = %v", b)
 	}
 }

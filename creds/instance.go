@@ -48,19 +48,20 @@ func (f *cloudFoundry) read(ctx context.Context, i capi.Instance, rejected keyri
 	if err != nil {
 		return candidate{}, err
 	}
-	if len(keys) == 0 && f.Key == "" {
-		if keys, err = f.api.AppsOf(ctx, i.GUID); err != nil {
-			return candidate{}, err
-		}
-		keys = slices.DeleteFunc(keys, func(b capi.Binding) bool { return !b.Ready })
-	}
 	created := false
-	if len(keys) == 0 && create {
+	switch {
+	case len(keys) > 0:
+	case create:
 		key, err := f.api.CreateKey(ctx, i.GUID, f.keyName(), nil)
 		if err != nil {
 			return candidate{}, err
 		}
 		keys, created = []capi.Binding{key}, true
+	default:
+		if keys, err = f.api.AppsOf(ctx, i.GUID); err != nil {
+			return candidate{}, err
+		}
+		keys = slices.DeleteFunc(keys, func(b capi.Binding) bool { return !b.Ready })
 	}
 	c, err := f.firstAccepted(ctx, i, keys, rejected)
 	c.Fresh = created
@@ -90,23 +91,31 @@ func (f *cloudFoundry) keys(ctx context.Context, i capi.Instance) ([]capi.Bindin
 	return keys, nil
 }
 
+// maxUnread is how many keys that can't be read are passed over.
+const maxUnread = 2
+
 // firstAccepted reads bindings until one has a key that was not rejected. If none
 // has, a rejected one is the answer.
 func (f *cloudFoundry) firstAccepted(ctx context.Context, i capi.Instance, bindings []capi.Binding, rejected keyring) (candidate, error) {
 	var last candidate
+	unread := 0
 	err := error(&Error{
 		Kind: ErrNotFound, Text: fmt.Sprintf("service %s in space %s has no key", i.Name, f.place()),
 		Advice: fmt.Sprintf("add --create-key, or run cf create-service-key %s NAME", i.Name),
 	})
 	for _, b := range bindings {
-		var credentials map[string]any
 		credentials, readErr := f.api.Details(ctx, b.GUID)
-		if readErr != nil {
-			err = f.explain(readErr, i)
-			break // what one may not read one may not read in the others either
+		if errors.Is(readErr, ErrNotFound) && unread < maxUnread {
+			// Deleted just now, or not for this user; then no other is either.
+			if unread++; last.again == nil {
+				err = f.explain(readErr, i)
+			}
+			continue
 		}
-		last, err = f.candidate(i, b.Name, b.App, credentials)
-		if err != nil || !rejected.has(last.keys) {
+		if readErr != nil {
+			return candidate{}, f.explain(readErr, i)
+		}
+		if last, err = f.candidate(i, b.Name, b.App, credentials); err != nil || !rejected.has(last.keys) {
 			break
 		}
 	}

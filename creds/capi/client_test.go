@@ -271,6 +271,29 @@ func TestNoAnswerIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestWaitingForAFoundationIsToldAndEnds(t *testing.T) {
+	w := newWorld(t, capitest.Developer)
+	tried := 0
+	var told []string
+	c, err := capi.Open(capi.Config{
+		Getenv: func(string) string { return "" }, HomeDir: w.home,
+		Now:      func() time.Time { return w.now },
+		Sleep:    func(context.Context, time.Duration) error { return nil },
+		Progress: func(text string) { told = append(told, text) },
+		Transport: transport(func(*http.Request) (*http.Response, error) {
+			tried++
+			w.now = w.now.Add(40 * time.Second)
+			return nil, errors.New("i/o timeout")
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.Instances(t.Context(), w.space); !errors.Is(err, capi.ErrUnavailable) || tried != 2 || len(told) != 1 {
+		t.Errorf("Instances = %v after %d tries, told %q", err, tried, told)
+	}
+}
+
 func TestListingThatLoops(t *testing.T) {
 	w := newWorld(t, capitest.Developer)
 	w.Fail("/v3/spaces", 99, 200, `{"pagination":{"next":{"href":"https://elsewhere.example/v3/spaces?names=x&organization_guids=o&per_page=200"}},"resources":[]}`)
