@@ -165,7 +165,10 @@ func writeSidecar(path string, side sidecar) error {
 		return err
 	}
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := removeIfThere(tmp); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -200,12 +203,12 @@ func LoadSaved(path string) (*Saved, error) {
 	if err := json.Unmarshal(p, &side); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	if side.Format != savedFormat {
-		return nil, fmt.Errorf("reading %s: format %d is not known, only %d", path, side.Format, savedFormat)
+	if err := side.check(); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	s := &Saved{
 		Key: string(side.Key), Base: side.Base, Size: side.Size, Time: side.Time, Extra: side.Extra,
-		DataPath:   filepath.Join(filepath.Dir(path), filepath.Base(side.Data)),
+		DataPath:   filepath.Join(filepath.Dir(path), side.Data),
 		sequential: side.Sequential, baseEnd: side.BaseEnd, partSize: side.PartSize, upload: side.Upload,
 	}
 	if s.Base != nil {
@@ -219,6 +222,20 @@ func LoadSaved(path string) (*Saved, error) {
 	}
 	s.Local = s.extents.size()
 	return s, nil
+}
+
+// check finds what no draft has.
+func (side *sidecar) check() error {
+	switch {
+	case side.Format != savedFormat:
+		return fmt.Errorf("format %d is not known, only %d", side.Format, savedFormat)
+	case !filepath.IsLocal(side.Data) || filepath.Base(side.Data) != side.Data || side.Data == ".":
+		return fmt.Errorf("data file %q is not beside it: %w", side.Data, s3.ErrCorrupt)
+	case side.Size < 0, side.BaseEnd < 0, side.BaseEnd > side.Size, side.PartSize < 1,
+		side.Base == nil && side.BaseEnd > 0, side.Base != nil && side.BaseEnd > side.Base.Size:
+		return fmt.Errorf("%d bytes, %d of them of the base, parts of %d: %w", side.Size, side.BaseEnd, side.PartSize, s3.ErrCorrupt)
+	}
+	return nil
 }
 
 // Restore makes a draft of a saved one. It reads the data file until it ends,

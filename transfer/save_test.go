@@ -164,7 +164,9 @@ func TestDamagedSidecarIsAnError(t *testing.T) {
 		t.Errorf("restoring from a data file that was cut: %v", err)
 	}
 	path := filepath.Join(dir, "one.json")
-	for _, text := range []string{"", "{}", `{"format":2}`, `{"format":1,"size":5,"extents":[[3,9]]}`} {
+	for _, text := range []string{"", "{}", `{"format":2}`,
+		`{"format":1,"size":5,"partSize":1,"data":"../d"}`, `{"format":1,"size":5,"partSize":1}`,
+		`{"format":1,"size":5,"partSize":1,"data":"d","extents":[[3,9]]}`, `{"format":1,"size":-1,"partSize":1,"data":"d"}`, `{"format":1,"size":1,"data":"d"}`, `{"format":1,"size":9,"baseEnd":9,"partSize":1,"data":"d"}`} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -172,4 +174,39 @@ func TestDamagedSidecarIsAnError(t *testing.T) {
 			t.Errorf("sidecar %q: %+v", text, s)
 		}
 	}
+}
+
+func FuzzSidecar(f *testing.F) {
+	f.Add([]byte(`{"format":1,"key":"a","size":10,"partSize":16,"data":"d","extents":[[0,4],[6,10]]}`))
+	f.Add([]byte(`{"format":1,"key":{"Base64":"/w=="},"size":10,"baseEnd":5,"base":{"Size":7},"partSize":16,"data":"../../etc/passwd"}`))
+	f.Add([]byte(`{"format":1,"size":40,"partSize":16,"data":"d","upload":{"id":"x","away":[[16,32]],"parts":[{"Number":2,"Size":16}]}}`))
+	b, _ := bucket()
+	e := newEngine(f, b, small.in(f.TempDir()))
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "d"), make([]byte, 20), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	path := filepath.Join(dir, "s.json")
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if err := os.WriteFile(path, p, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := LoadSaved(path)
+		if err != nil {
+			return
+		}
+		if filepath.Dir(s.DataPath) != dir {
+			t.Fatalf("data outside of the directory: %s", s.DataPath)
+		}
+		d, err := e.Restore(s)
+		if err != nil {
+			return
+		}
+		if _, err := d.ReadAt(bg, make([]byte, 100), 0); err == nil && d.Size() < 100 {
+			t.Fatal("no end")
+		}
+		if err := d.Discard(bg); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
