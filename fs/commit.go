@@ -21,30 +21,30 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	ctx := f.changing(cancel, in.Pid)
 	defer ctx.end()
 	h := f.handles.file(in.Fh)
-	if h == nil || !h.write {
+	if h == nil {
+		return fuse.EIO // the mount has ended without it
+	}
+	if !h.write {
 		return fuse.OK
 	}
-	if err := h.stale(); err != nil {
-		return f.status("close", f.tree.path(h.file.node), err) // another descriptor's save met the conflict
-	}
+	var err error
 	if !h.file.unsaved() || h.inherited(in.Pid) {
-		return fuse.OK
+		err = h.stale() // another descriptor's save met a conflict
+	} else {
+		err = h.commit(ctx)
 	}
-	return f.status("close", f.tree.path(h.file.node), h.file.commit(ctx))
+	return f.status("close", f.tree.path(h.file.node), err)
 }
 
 // Fsync returns when S3 has the whole file.
 func (f *FS) Fsync(cancel <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	h := f.handles.file(in.Fh)
 	if h == nil {
-		return fuse.OK
+		return fuse.EIO // the mount has ended without it
 	}
 	ctx := f.changing(cancel, in.Pid)
 	defer ctx.end()
-	if err := h.stale(); err != nil {
-		return f.status("fsync", f.tree.path(h.file.node), err)
-	}
-	if err := h.file.commit(ctx); err != nil {
+	if err := h.commit(ctx); err != nil {
 		return f.status("fsync", f.tree.path(h.file.node), err)
 	}
 	return f.status("fsync", f.tree.path(h.file.node), f.saveAttributes(ctx, h.file.node))
@@ -58,6 +58,19 @@ func (h *handle) inherited(thread uint32) bool {
 	}
 	by, of := processOf(thread), processOf(h.opener)
 	return by != 0 && of != 0 && by != of
+}
+
+// commit saves the handle's file. Whether the handle is stale is known only once
+// the saves before have ended.
+func (h *handle) commit(ctx context.Context) error {
+	if err := h.file.op.lock(ctx); err != nil {
+		return err
+	}
+	defer h.file.op.unlock()
+	if err := h.stale(); err != nil {
+		return err
+	}
+	return h.file.commitLocked(ctx)
 }
 
 // commit saves the file's unsaved bytes, if there are any. On nil S3 has the

@@ -93,10 +93,11 @@ type FS struct {
 	rescued  atomic.Int64 // files that went to the recovery directory
 	rescues  atomic.Int64 // attempts at that; they number the files
 
-	began time.Time
-	life  context.Context // ends with the mount
-	end   context.CancelFunc
-	work  sync.WaitGroup // goroutines of the mount's lifetime
+	began    time.Time
+	patience time.Duration   // how long the end of the mount tries to save
+	life     context.Context // ends with the mount
+	end      context.CancelFunc
+	work     sync.WaitGroup // goroutines of the mount's lifetime
 }
 
 // New makes the file system of a bucket. Nothing is requested yet.
@@ -116,8 +117,9 @@ func New(bucket s3.Bucket, xfer *transfer.Engine, cfg Config) (*FS, error) {
 		names: cache.NewNames[entry](cache.NamesConfig{
 			TTL: cfg.TTL, NegativeTTL: cfg.TTL, MaxBytes: cfg.NamesMemory, Now: cfg.Now,
 		}),
-		tree:  newTree(cfg.Prefix),
-		began: cfg.Now(),
+		tree:     newTree(cfg.Prefix),
+		began:    cfg.Now(),
+		patience: shutdownWait,
 	}
 	f.handles.byID = map[uint64]any{}
 	f.life, f.end = context.WithCancel(context.Background())

@@ -22,6 +22,7 @@ import (
 // that.
 type call struct {
 	interrupted <-chan struct{}
+	life        <-chan struct{} // closed when the mount is over
 	thread      uint32
 	asks        bool
 
@@ -34,12 +35,12 @@ type call struct {
 
 // asking is for requests that change nothing, which a program may repeat.
 func (f *FS) asking(interrupted <-chan struct{}, thread uint32) *call {
-	return &call{interrupted: interrupted, thread: thread, asks: true}
+	return &call{interrupted: interrupted, life: f.life.Done(), thread: thread, asks: true}
 }
 
 // changing is for requests that a program must not have to repeat.
 func (f *FS) changing(interrupted <-chan struct{}, thread uint32) *call {
-	return &call{interrupted: interrupted, thread: thread}
+	return &call{interrupted: interrupted, life: f.life.Done(), thread: thread}
 }
 
 // end must be called when the request has been worked on.
@@ -71,22 +72,34 @@ const lookAgain = 200 * time.Millisecond
 
 func (c *call) watch(done, over chan struct{}) {
 	defer c.watched.Done()
-	select {
-	case <-c.interrupted:
-	case <-over:
+	if !c.stopped(over) {
 		return
-	}
-	for !c.ends() {
-		select {
-		case <-time.After(lookAgain):
-		case <-over:
-			return
-		}
 	}
 	c.mu.Lock()
 	c.err = context.Canceled
 	c.mu.Unlock()
 	close(done)
+}
+
+// stopped waits, and reports whether the call is to end before it is over.
+func (c *call) stopped(over <-chan struct{}) bool {
+	select {
+	case <-c.interrupted:
+	case <-c.life:
+		return true
+	case <-over:
+		return false
+	}
+	for !c.ends() {
+		select {
+		case <-time.After(lookAgain):
+		case <-c.life:
+			return true
+		case <-over:
+			return false
+		}
+	}
+	return true
 }
 
 // ends tells whether the signals that the waiting thread has not seen yet end

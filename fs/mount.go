@@ -128,22 +128,38 @@ const shutdownWait = 2 * time.Minute
 
 // finish saves what is left after the kernel has let go.
 func (f *FS) finish() {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownWait)
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
 	if err := f.Sync(ctx); err != nil {
 		f.log.Error("saving at unmount", "err", err)
 	}
+	f.end() // whatever still holds a file's op gives it up
 	for _, fl := range f.unsaved.list() {
-		if fl.op.lock(ctx) == nil {
-			if fl.unsaved() {
-				fl.rescue(fl.failed)
-			}
-			fl.op.unlock()
-		}
+		fl.rescueLast()
 	}
-	f.end()
 	f.work.Wait()
 	f.handles.closeAll()
+}
+
+// lastWait is how long a file's last operation may take to end when the mount
+// has.
+const lastWait = 30 * time.Second
+
+// rescueLast keeps what is still unsaved when no more is going to be saved.
+func (fl *file) rescueLast() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	defer cancel()
+	if err := fl.op.lock(ctx); err != nil {
+		fl.fs.log.Error("unsaved data is lost: the file is in use", "path", fl.fs.tree.path(fl.node))
+		return
+	}
+	defer fl.op.unlock()
+	if fl.unsaved() {
+		fl.mu.Lock()
+		cause := fl.failed
+		fl.mu.Unlock()
+		fl.rescue(cause)
+	}
 }
 
 // closeAll ends the handles that the kernel did not release, as after a forced

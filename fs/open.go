@@ -329,7 +329,7 @@ func (fl *file) leave(h *handle) bool {
 // settle ends a draft whose last writer is gone: it is saved, or kept in the
 // recovery directory.
 func (fl *file) settle(ctx context.Context) {
-	if err := fl.op.lock(ctx); err != nil {
+	if err := fl.op.lock(context.WithoutCancel(ctx)); err != nil {
 		return
 	}
 	defer fl.op.unlock()

@@ -262,3 +262,26 @@ func TestCloseOfAFileThatSomebodyElseWritesTooSaves(t *testing.T) {
 	}
 	r.object("log", "ab\n")
 }
+
+func TestUnsavedFilesAreKeptWhenTheServerHangsAtUnmount(t *testing.T) {
+	r := mounted(t, Config{RecoveryDir: t.TempDir()})
+	f := r.open("f", os.O_CREATE|os.O_RDWR)
+	_, err := f.WriteString("precious")
+	r.must(err)
+	r.fs.patience = 50 * time.Millisecond
+	r.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpPut, Fault: s3test.Fault{Do: s3test.Hang}}}})
+	saved := make(chan error, 1)
+	go func() { saved <- f.Sync() }()
+	waitFor(t, func() bool { return r.faulty.Calls()[s3.OpPut] > 0 })
+	r.inTime("the end of the mount", r.m.End) // as after a signal, while programs have files open
+	if err := <-saved; err == nil {
+		t.Error("fsync says that the file is saved")
+	}
+	kept, err := os.ReadDir(r.fs.cfg.RecoveryDir)
+	r.must(err)
+	if len(kept) != 2 {
+		t.Errorf("in the recovery directory is %v", kept)
+	}
+	r.faulty.SetPlan(s3test.Plan{})
+	_ = f.Close()
+}

@@ -71,10 +71,14 @@ func (f *FS) Sync(ctx context.Context) error {
 // file is clean afterwards, and shows what the bucket has. fl.op must be held
 // exclusively.
 func (fl *file) rescue(cause error) {
-	d := fl.takeDraft()
-	if d == nil {
+	if fl.state().draft == nil {
 		return
 	}
+	fl.mu.Lock()
+	fl.epoch++ // all handles are stale, and none of them a writer any more: first of all, so that none finds nothing to save
+	fl.writers = 0
+	fl.mu.Unlock()
+	d := fl.takeDraft()
 	if cause == nil {
 		cause = syscall.EIO
 	}
@@ -85,8 +89,7 @@ func (fl *file) rescue(cause error) {
 		}
 	}
 	fl.mu.Lock()
-	fl.epoch++ // all handles are stale, and none of them a writer any more
-	fl.writers, fl.base, fl.failed = 0, s3.Info{}, nil
+	fl.base, fl.failed = s3.Info{}, nil
 	fl.mu.Unlock()
 	fl.fs.forgetVersion(fl)
 }
