@@ -158,8 +158,13 @@ func TestSnapshotAdoptCommand(t *testing.T) {
 func TestSnapshotJSONIsJSON(t *testing.T) {
 	d := newSnapshotDesk(t)
 	for _, args := range [][]string{
-		{"create", "--dry-run", "--json"}, {"create", "--json"}, {"list", "--json"}, {"show", "latest", "--json"},
-		{"verify", "latest", "--json"}, {"diff", "latest", "live", "--stat", "--json"}, {"restore", "latest", "--json"},
+		{"create", "--dry-run", "--json"},
+		{"create", "--json"},
+		{"list", "--json"},
+		{"show", "latest", "--json"},
+		{"verify", "latest", "--json"},
+		{"diff", "latest", "live", "--stat", "--json"},
+		{"restore", "latest", "--json"},
 		{"prune", "--keep-last", "1", "--json"},
 	} {
 		status, out := d.run(args...)

@@ -249,7 +249,7 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 		return nil
 	}
 	if setMode {
-		o.posix.mode, o.posix.has = mode&07777, o.posix.has|hasMode
+		o.posix.mode, o.posix.has = mode&0o7777, o.posix.has|hasMode
 	}
 	if setUID {
 		o.posix.uid, o.posix.has = uid, o.posix.has|hasUID

@@ -42,7 +42,7 @@ func (f *FS) mkdir(ctx context.Context, dir *node, in *fuse.MkdirIn, name string
 	}
 	defer p.release()
 	e := entry{kind: kindDir, part: part + "/"}
-	own := owned{posix: posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 07777, uid: in.Uid, gid: in.Gid}}
+	own := owned{posix: posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 0o7777, uid: in.Uid, gid: in.Gid}}
 	key := p.key + e.part
 	attrs := own.apply(s3.Attributes{}, key, kindDir, f.cfg.Now())
 	_, err = f.bucket.Put(ctx, key, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})

@@ -242,7 +242,7 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 	e := entry{kind: kindFile, part: part}
 	n := f.tree.add(dir, name, e)
 	n.change(func(o *owned) {
-		o.posix = posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 07777, uid: in.Uid, gid: in.Gid}
+		o.posix = posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 0o7777, uid: in.Uid, gid: in.Gid}
 	})
 	fl := f.acquire(n)
 	fl.begin(mode, sequential(in.Flags))

@@ -132,7 +132,7 @@ func parseMode(s string) (uint32, bool) {
 		}
 		switch m & syscall.S_IFMT {
 		case syscall.S_IFREG, syscall.S_IFDIR, syscall.S_IFLNK:
-			return uint32(m) & 07777, true
+			return uint32(m) & 0o7777, true
 		}
 	}
 	return 0, false

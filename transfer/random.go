@@ -147,6 +147,8 @@ func (r *Reader) readFull(body io.Reader, p []byte, off int64) error {
 
 // damaged is an answer that ended at off, too early.
 func (r *Reader) damaged(off int64) error {
-	return &s3.Error{Op: s3.OpGet, Key: r.obj.Key, Kind: s3.ErrCorrupt,
-		Err: fmt.Errorf("answer ends at byte %d: %w", off, io.ErrUnexpectedEOF)}
+	return &s3.Error{
+		Op: s3.OpGet, Key: r.obj.Key, Kind: s3.ErrCorrupt,
+		Err: fmt.Errorf("answer ends at byte %d: %w", off, io.ErrUnexpectedEOF),
+	}
 }

@@ -164,9 +164,11 @@ func TestDamagedSidecarIsAnError(t *testing.T) {
 		t.Errorf("restoring from a data file that was cut: %v", err)
 	}
 	path := filepath.Join(dir, "one.json")
-	for _, text := range []string{"", "{}", `{"format":2}`,
+	for _, text := range []string{
+		"", "{}", `{"format":2}`,
 		`{"format":1,"size":5,"partSize":1,"data":"../d"}`, `{"format":1,"size":5,"partSize":1}`,
-		`{"format":1,"size":5,"partSize":1,"data":"d","extents":[[3,9]]}`, `{"format":1,"size":-1,"partSize":1,"data":"d"}`, `{"format":1,"size":1,"data":"d"}`, `{"format":1,"size":9,"baseEnd":9,"partSize":1,"data":"d"}`} {
+		`{"format":1,"size":5,"partSize":1,"data":"d","extents":[[3,9]]}`, `{"format":1,"size":-1,"partSize":1,"data":"d"}`, `{"format":1,"size":1,"data":"d"}`, `{"format":1,"size":9,"baseEnd":9,"partSize":1,"data":"d"}`,
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
