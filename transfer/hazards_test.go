@@ -27,14 +27,17 @@ func commitFails(t *testing.T, b *s3test.Faulty, d *Draft, key string, plan s3te
 }
 
 func TestCutAfterAFailedCommitTakesPartsOut(t *testing.T) {
-	for _, do := range []s3test.Action{s3test.Fail, s3test.Drop} {
+	for _, fault := range []s3test.Fault{{Do: s3test.Fail}, {Do: s3test.Drop}, {Do: s3test.Fail, Kind: s3.ErrDenied}} {
 		for _, size := range []int{98, 96, 82, 10} {
 			b, mem := bucket()
 			e := newEngine(t, b, small.in(t.TempDir()))
 			d := newDraft(t, e, "a", nil, true)
 			want := noise(101, 1)
 			write(t, d, want, 0)
-			commitFails(t, b, d, "a", once(s3.OpCompleteUpload, do))
+			b.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCompleteUpload, Nth: 1, Fault: fault}}})
+			if _, err := d.Commit(bg, "a", s3.PutOptions{IfNoneMatch: "*"}); err == nil {
+				t.Fatal("no error")
+			}
 			if err := d.Truncate(bg, int64(size)); err != nil {
 				t.Fatal(err)
 			}
