@@ -39,6 +39,9 @@ func (c *chunk) forget(w *chunkWaiter) {
 	}
 }
 
+// complete tells whether all has arrived; nobody waits then.
+func (c *chunk) complete() bool { return c.filled == c.end }
+
 // slice returns the bytes from off to end, held.
 func (c *chunk) slice(off, end int64) arrived {
 	at := int(off - c.off)

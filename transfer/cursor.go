@@ -126,7 +126,7 @@ func (r *Reader) retire(c *cursor) {
 		}
 	}
 	for i := len(r.chunks) - 1; i >= 0; i-- {
-		if k := r.chunks[i]; k.cursor == c && k.filled == k.end && len(k.waiters) == 0 {
+		if k := r.chunks[i]; k.cursor == c && k.complete() {
 			r.drop(k, errDropped)
 		}
 	}
@@ -164,7 +164,7 @@ func (r *Reader) leaveBehind(c *cursor) {
 			return
 		}
 		done := k.read >= k.end-k.off || k.end <= c.next-keepUnread
-		if k.cursor == c && done && k.filled == k.end && len(k.waiters) == 0 {
+		if k.cursor == c && done && k.complete() {
 			r.drop(k, errDropped)
 			continue
 		}

@@ -213,7 +213,7 @@ func (r *Reader) shed(need int64) int64 {
 	for _, readOnly := range []bool{true, false} {
 		for i := len(r.chunks) - 1; i >= 0 && freed < need; i-- {
 			p := r.chunks[i]
-			if p.filled < p.end || len(p.waiters) > 0 || readOnly && p.read < p.end-p.off {
+			if !p.complete() || readOnly && p.read < p.end-p.off {
 				continue
 			}
 			freed += classSize(p.buf.class)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -301,5 +302,26 @@ func TestCancelledReadReturns(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEndOfARunCancelsWhatItAskedFor(t *testing.T) {
+	b, mem := bucket()
+	e := newEngine(t, b, Config{})
+	info := mem.PutBytes("a", noise(8<<20, 1))
+	r := mustOpen(t, e, "a", info.Object)
+	b.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpGet, Fault: s3test.Fault{Do: s3test.Hang}}}})
+	if _, err := r.ReadAt(context.Background(), make([]byte, 1<<20), 0); err != nil {
+		t.Fatal(err)
+	}
+	for b.Calls()[s3.OpGet] < 2 {
+		runtime.Gosched()
+	}
+	r.mu.Lock()
+	r.retire(r.cursors.list[0])
+	r.mu.Unlock()
+	r.wg.Wait() // or hangs
+	if got := len(r.chunks); got != 0 {
+		t.Errorf("%d chunks are left", got)
 	}
 }

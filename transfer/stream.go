@@ -192,7 +192,7 @@ func (r *Reader) run(s *stream, body *s3.Body, err error) {
 	r.mu.Lock()
 	delete(s.chunks[0].cursor.streams, s)
 	for _, k := range s.chunks {
-		if k.filled < k.end {
+		if !k.complete() || k.cursor.retired {
 			r.drop(k, err)
 		}
 	}
