@@ -42,11 +42,12 @@ func (f *FS) resolve(ctx context.Context, dir *node, name string) (*node, entry,
 	if n, e, ok := f.unsavedChild(dir, name); ok {
 		return n, e, f.cfg.TTL, nil
 	}
+	before := f.openVersion(dir, name)
 	e, left, err := f.stat(ctx, dir, name)
 	if err != nil {
 		return nil, e, left, err
 	}
-	f.detachReplaced(dir, name, e)
+	f.detachReplaced(dir, name, before, e)
 	return f.tree.learn(dir, name, e), e, left, nil
 }
 
@@ -60,14 +61,36 @@ func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
 		return nil, entry{}, false
 	}
 	n.lookups++
-	base := n.file.state().base
-	return n, entry{kind: kindFile, part: n.part, etag: base.ETag}, true
+	return n, f.openEntry(n, n.file.state()), true
+}
+
+// openEntry is what an open file's version says.
+func (f *FS) openEntry(n *node, s state) entry {
+	e := entry{kind: kindFile, part: n.part, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified}
+	if f.cfg.Posix && s.base.Metadata != nil {
+		p := parsePosix(s.base.Metadata)
+		e.posix = &p
+	}
+	return e
+}
+
+// openVersion is the ETag of the version that a name's file is open in; empty if
+// it is not open.
+func (f *FS) openVersion(dir *node, name string) string {
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	if n := dir.children[name]; n != nil && n.file != nil {
+		return n.file.state().base.ETag
+	}
+	return ""
 }
 
 // detachReplaced takes the name from an inode that is open here while the
 // bucket has another version under it now. Whoever has it open keeps the old
-// version; the name gets a new inode.
-func (f *FS) detachReplaced(dir *node, name string, e entry) {
+// version; the name gets a new inode. before is the version that the file was
+// open in when the bucket was asked: if this mount has saved it since, the
+// answer is older than that.
+func (f *FS) detachReplaced(dir *node, name, before string, e entry) {
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	n := dir.children[name]
@@ -76,7 +99,7 @@ func (f *FS) detachReplaced(dir *node, name string, e entry) {
 	}
 	s := n.file.state()
 	clean := !s.orphan && (s.draft == nil || !s.draft.Dirty())
-	if clean && s.base.ETag != "" && s.base.ETag != e.etag {
+	if clean && s.base.ETag != "" && s.base.ETag == before && s.base.ETag != e.etag {
 		f.tree.unlinkLocked(n)
 	}
 }
@@ -114,7 +137,7 @@ func (f *FS) statNode(ctx context.Context, n *node) (entry, time.Duration, error
 	if fl := f.opened(n); fl != nil {
 		defer fl.drop()
 		if s := fl.state(); s.draft != nil || s.base.ETag != "" {
-			return entry{kind: kindFile, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified}, f.cfg.TTL, nil
+			return f.openEntry(n, s), f.cfg.TTL, nil
 		}
 	}
 	dir, name := f.tree.place(n)

@@ -100,14 +100,31 @@ func (f *FS) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.DirE
 		if name == "." || name == ".." || f.tree.len() > maxTold {
 			return true // a zero entry: the kernel takes the name only
 		}
-		if n, ue, ok := f.unsavedChild(dir, name); ok {
-			f.entryOut(n, ue, left, eo)
-			return true
+		if e, ok := f.still(dir, name, e); ok {
+			f.entryOut(f.tree.learn(dir, name, e), e, left, eo)
 		}
-		f.detachReplaced(dir, name, e)
-		f.entryOut(f.tree.learn(dir, name, e), e, left, eo)
 		return true
 	})
+}
+
+// still tells what a name that was listed a while ago is now, as far as that is
+// known here. Of one that is open or was removed only a lookup can say.
+func (f *FS) still(dir *node, name string, e entry) (entry, bool) {
+	f.tree.mu.Lock()
+	n := dir.children[name]
+	open := n != nil && n.file != nil
+	prefix, ok := dir.keyLocked()
+	f.tree.mu.Unlock()
+	if open || !ok {
+		return e, false
+	}
+	switch now, _, v := f.names.Lookup(prefix, name); v {
+	case cache.Present:
+		return now, true
+	case cache.Absent:
+		return e, false
+	}
+	return e, true
 }
 
 // numberOf is the inode number that a listing shows for a name.

@@ -7,12 +7,16 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
+	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
 // in time fails the test, rather than hanging it, when run does not return.
@@ -133,20 +137,6 @@ func TestConflictWhileOthersReadAndWriteDoesNotHang(t *testing.T) {
 		a.Close()
 		b.Close()
 	}
-}
-
-// heldBucket keeps the first answers of listings back.
-type heldBucket struct {
-	s3.Bucket
-	on, asked chan struct{}
-	once      sync.Once
-}
-
-func (h *heldBucket) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
-	p, err := h.Bucket.ListPage(ctx, in)
-	h.once.Do(func() { close(h.asked) })
-	<-h.on
-	return p, err
 }
 
 func TestEditedFileKeepsItsContentAfterUnlink(t *testing.T) {
@@ -284,4 +274,91 @@ func TestUnsavedFilesAreKeptWhenTheServerHangsAtUnmount(t *testing.T) {
 	}
 	r.faulty.SetPlan(s3test.Plan{})
 	_ = f.Close()
+}
+
+func TestAnswerFromBeforeAnOwnSaveKeepsTheOpenFile(t *testing.T) {
+	mem := s3test.NewMem(s3test.MemConfig{})
+	mem.PutBytes("f", []byte("one"))
+	hold := &heldBucket{Bucket: mem, on: make(chan struct{}), asked: make(chan struct{})}
+	xfer, err := transfer.New(mem, nil, transfer.Config{StageDir: t.TempDir()})
+	r := &rig{T: t, mem: mem}
+	r.must(err)
+	r.fs, err = New(hold, xfer, Config{}) // without a TTL each lookup asks
+	r.must(err)
+	n, _, _, err := r.fs.resolve(t.Context(), r.fs.tree.root, "f")
+	r.must(err)
+	h, _, err := r.fs.open(t.Context(), n, syscall.O_RDWR, 0)
+	r.must(err)
+	hold.held.Store(true)
+	looked := make(chan error, 1)
+	go func() {
+		_, _, _, err := r.fs.resolve(t.Context(), r.fs.tree.root, "f")
+		looked <- err
+	}()
+	<-hold.asked // it has been told of the first version
+	r.must(h.writeAt(t.Context(), []byte("two"), 0))
+	r.must(h.commit(t.Context()))
+	close(hold.on)
+	r.must(<-looked)
+	r.must(h.writeAt(t.Context(), []byte("TWO"), 0))
+	r.must(h.commit(t.Context()))
+	r.object("f", "TWO")
+	r.fs.Release(nil, &fuse.ReleaseIn{Fh: r.fs.handles.add(h)})
+	r.fs.finish()
+	r.must(xfer.Close())
+}
+
+// heldBucket keeps the answers of listings back while it is told to.
+type heldBucket struct {
+	s3.Bucket
+	held      atomic.Bool
+	on, asked chan struct{}
+	once      sync.Once
+}
+
+func (h *heldBucket) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
+	p, err := h.Bucket.ListPage(ctx, in)
+	if h.held.Load() {
+		h.once.Do(func() { close(h.asked) })
+		<-h.on
+	}
+	return p, err
+}
+
+func TestNamesOfAnOldListingAreNotToldAsTheyWere(t *testing.T) {
+	r := mounted(t, Config{})
+	r.write("a", "one")
+	r.write("b", "one")
+	r.read("a")
+	listing, _, _ := r.fs.names.Dir("")
+	if len(listing) == 0 {
+		_ = r.names("")
+		listing, _, _ = r.fs.names.Dir("")
+	}
+	r.write("a", "three")
+	r.must(os.Remove(r.path("b")))
+	for _, old := range listing {
+		e, ok := r.fs.still(r.fs.tree.root, old.Name, old.Entry)
+		if old.Name == "a" && (!ok || e.size != 5) {
+			t.Errorf("a is %d bytes", e.size)
+		}
+		if old.Name == "b" && ok {
+			t.Error("b is told of though it was removed")
+		}
+	}
+}
+
+func TestOpenFileHasTheModeOfItsMetadata(t *testing.T) {
+	r := mounted(t, Config{Posix: true})
+	when := time.Unix(1234567890, 0)
+	_, err := r.mem.Put(t.Context(), "f", strings.NewReader("x"), s3.PutOptions{Attributes: s3.Attributes{Metadata: map[string]string{"mode": "33152", "mtime": "1234567890"}}})
+	r.must(err)
+	f := r.open("f", os.O_RDWR)
+	defer f.Close()
+	r.fs.invalidate(r.fs.tree.child(r.fs.tree.root, "f"), -1)
+	st, err := f.Stat()
+	r.must(err)
+	if st.Mode().Perm() != 0o600 || !st.ModTime().Equal(when) {
+		t.Errorf("while open: %v %v", st.Mode(), st.ModTime())
+	}
 }
