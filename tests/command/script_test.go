@@ -24,6 +24,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bin := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(bin, "cgs3fs")); err != nil {
+		t.Fatal(err)
+	}
 	server := harness.NewServer(t)
 	client := server.Bucket(t)
 	client.Put(t, "hello", []byte("hello\n"))
@@ -45,7 +49,7 @@ func TestScripts(t *testing.T) {
 				"CLOSED="+closedPort(t),
 				"AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey,
 				"AWS_REGION="+harness.Region, "AWS_ENDPOINT_URL="+server.Endpoint, "BUCKET_NAME="+client.Bucket,
-			), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
+			), "PATH="+bin+":"+os.Getenv("PATH"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -46,9 +46,9 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		if err := os.Mkdir(m.Path(w.name), 0o755); err != nil {
 			t.Fatalf("seed %d, run %d: %v", seed, run, err)
 		}
-		killer := &killer{t: t, m: m, next: s.Proxy.Upstream(), at: int64(1 + rnd.IntN(14)), moment: moment(rnd.IntN(3))}
+		killer := &killer{t: t, m: m, next: s.Proxy.Upstream(), at: int64(1 + rnd.IntN(8)), moment: moment(rnd.IntN(3))}
 		s.Proxy.Harm(killer)
-		steps := 1 + rnd.IntN(6)
+		steps := 3 + rnd.IntN(6)
 		for range steps {
 			if err := w.step(); err != nil {
 				if !killer.done.Load() {
