@@ -52,7 +52,7 @@ func (m *move) directory(ctx context.Context) error {
 	if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
 		return err
 	}
-	copied, err := m.transplant(ctx, oldPin.key)
+	copied, err := m.transplant(ctx, oldPin.key, replaced != nil)
 	if err != nil { // objects may be under both names now
 		f.names.DropTree(m.oldKey)
 		f.names.DropTree(m.newKey)
@@ -63,8 +63,8 @@ func (m *move) directory(ctx context.Context) error {
 }
 
 // transplant moves the objects.
-func (m *move) transplant(ctx context.Context, oldPrefix string) (map[string]copied, error) {
-	copied, err := m.copyAll(ctx)
+func (m *move) transplant(ctx context.Context, oldPrefix string, there bool) (map[string]copied, error) {
+	copied, err := m.copyAll(ctx, there)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,9 @@ type copied struct {
 }
 
 // copyAll copies every object below and returns what each old key became. If
-// it fails it takes back what it has copied.
-func (m *move) copyAll(ctx context.Context) (map[string]copied, error) {
+// it fails it takes back what it has copied, but for the marker of a directory
+// that was there before.
+func (m *move) copyAll(ctx context.Context, there bool) (map[string]copied, error) {
 	var mu sync.Mutex
 	done := map[string]copied{}
 	g, gctx := errgroup.WithContext(ctx)
@@ -137,7 +138,9 @@ func (m *move) copyAll(ctx context.Context) (map[string]copied, error) {
 	}
 	undo := make([]s3.Target, 0, len(done))
 	for _, info := range done {
-		undo = append(undo, s3.Target{Key: info.Key})
+		if !there || info.Key != m.newKey {
+			undo = append(undo, s3.Target{Key: info.Key})
+		}
 	}
 	if undoErr := m.fs.bucket.Delete(context.WithoutCancel(ctx), undo...); undoErr != nil {
 		m.fs.log.Warn("copies of a directory whose rename failed remain", "under", m.newKey, "err", undoErr)
