@@ -70,6 +70,11 @@ func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	app := newApp()
+	for i, c := range app.Commands {
+		if c.Name == "doctor" { // the mounts of this machine are other tests'
+			app.Commands[i] = doctorCommandWith(func() ([]liveMount, error) { return nil, nil })
+		}
+	}
 	app.Writer, app.ErrWriter, app.Reader = &out, &errOut, strings.NewReader("")
 	args = append([]string{"cgs3fs"}, args...)
 	if completing(args) {

@@ -10,7 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-func doctorCommand() *cli.Command {
+func doctorCommand() *cli.Command { return doctorCommandWith(liveMounts) }
+
+// doctorCommandWith is doctorCommand with a list of the machine's mounts.
+func doctorCommandWith(mounts func() ([]liveMount, error)) *cli.Command {
 	return &cli.Command{
 		Name:      "doctor",
 		Usage:     "find out what works here and what does not",
@@ -24,7 +27,7 @@ func doctorCommand() *cli.Command {
 		}, sourceFlags()...),
 		OnUsageError: usageError,
 		BashComplete: completeServices,
-		Action:       doctorAction,
+		Action:       func(c *cli.Context) error { return examine(c, mounts) },
 	}
 }
 
@@ -87,12 +90,13 @@ func (e *examination) status() int {
 	return status
 }
 
-func doctorAction(c *cli.Context) error {
+func examine(c *cli.Context, mounts func() ([]liveMount, error)) error {
 	if c.NArg() > 1 {
 		return usagef("%q: doctor takes one source", c.Args().Get(1))
 	}
 	e := &examination{}
 	e.machine()
+	e.mounts(mounts)
 	e.directories()
 	found := e.bucket(c)
 	e.cloudFoundry(c, found)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
@@ -34,26 +36,35 @@ func (e *examination) machine() {
 	default:
 		e.skip("allow-other", "--allow-other is for root here: /etc/fuse.conf has no user_allow_other")
 	}
-	e.mounts()
 }
 
+// statTime is how long a mount may take to say that it is there.
+const statTime = 5 * time.Second
+
 // mounts looks for mounts whose program has died or hangs.
-func (e *examination) mounts() {
-	all, err := liveMounts()
+func (e *examination) mounts(list func() ([]liveMount, error)) {
+	all, err := list()
 	if err != nil {
 		e.skip("mounts", "the mounts of this machine are not known: %v", err)
 		return
 	}
-	bad := 0
-	for _, m := range all {
-		_, err := within(probeTime, func() (st unix.Stat_t, err error) {
-			return st, unix.Stat(m.dir, &st)
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, m := range all {
+		wg.Go(func() {
+			_, errs[i] = within(statTime, func() (st unix.Stat_t, err error) {
+				return st, unix.Stat(m.dir, &st)
+			})
 		})
+	}
+	wg.Wait()
+	bad := 0
+	for i, m := range all {
 		switch {
-		case errors.Is(err, syscall.ENOTCONN):
+		case errors.Is(errs[i], syscall.ENOTCONN):
 			bad++
 			e.warn("mounts", "cgs3fs umount "+m.dir, "the program behind the mount at %s has died", m.dir)
-		case errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(errs[i], context.DeadlineExceeded):
 			bad++
 			e.warn("mounts", "is its program stopped? umount -l "+m.dir+" gives it up", "the mount at %s does not answer", m.dir)
 		}

@@ -22,14 +22,12 @@ func rotateCommand() *cli.Command {
 		Description: "Makes a new key, waits until S3 accepts it, moves the mounts of this machine to it, and\n" +
 			"only then deletes the old one. A key that this program did not make for this host is only\n" +
 			"replaced with --force, because somebody else may use it.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "key", Usage: "the key `NAME` to replace; by default this host's, or the only one"},
 			&cli.BoolFlag{Name: "force", Usage: "also replace a key that somebody else may use", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only say what would be done", DisableDefaultText: true},
 			jsonFlag(),
-			&cli.StringFlag{Name: "org", Usage: "organization `NAME`, instead of cf target's"},
-			&cli.StringFlag{Name: "space", Usage: "space `NAME`, instead of cf target's"},
-		},
+		}, spaceFlags()...),
 		OnUsageError: usageError,
 		BashComplete: completeServices,
 		Action:       rotateAction,
@@ -89,7 +87,11 @@ func rotate(c *cli.Context, rot *creds.Rotation, out *rotated) error {
 	if err := rot.Make(c.Context); err != nil {
 		return undo(err)
 	}
-	client, err := s3.Open(plainConfig(rot.Binding, notices(c)))
+	cfg, err := s3Config(c, rot.Binding, notices(c))
+	if err != nil {
+		return undo(err)
+	}
+	client, err := s3.Open(cfg)
 	if err != nil {
 		return undo(err)
 	}

@@ -18,14 +18,10 @@ import (
 
 func servicesCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "services",
-		Usage:     "list the S3 services of the Cloud Foundry space",
-		ArgsUsage: "[SERVICE]",
-		Flags: []cli.Flag{
-			jsonFlag(),
-			&cli.StringFlag{Name: "org", Usage: "organization `NAME`, instead of cf target's"},
-			&cli.StringFlag{Name: "space", Usage: "space `NAME`, instead of cf target's"},
-		},
+		Name:         "services",
+		Usage:        "list the S3 services of the Cloud Foundry space",
+		ArgsUsage:    "[SERVICE]",
+		Flags:        append([]cli.Flag{jsonFlag()}, spaceFlags()...),
 		OnUsageError: usageError,
 		BashComplete: completeServices,
 		Action:       servicesAction,
@@ -72,7 +68,7 @@ func servicesAction(c *cli.Context) error {
 	g.SetLimit(8)
 	for i, s := range found {
 		g.Go(func() error {
-			rows[i] = describeService(ctx, s)
+			rows[i] = describeService(ctx, c, s)
 			return nil
 		})
 	}
@@ -93,7 +89,7 @@ func servicesAction(c *cli.Context) error {
 const probeTime = 10 * time.Second
 
 // describeService asks the bucket itself what the Cloud Controller doesn't know.
-func describeService(ctx context.Context, s creds.Service) serviceRow {
+func describeService(ctx context.Context, c *cli.Context, s creds.Service) serviceRow {
 	row := serviceRow{
 		Name: s.Name, Offering: s.Offering, Plan: s.Plan, Shared: s.Shared,
 		Keys: []serviceKey{}, Public: "unknown", Versioning: "unknown",
@@ -110,14 +106,18 @@ func describeService(ctx context.Context, s creds.Service) serviceRow {
 	}
 	b := *s.Binding
 	row.Bucket, row.Additional, row.Region, row.Endpoint = b.Bucket, b.AdditionalBuckets, b.Region, b.Endpoint
-	if err := describeBucket(ctx, b, &row); err != nil {
+	if err := describeBucket(ctx, c, b, &row); err != nil {
 		row.Problem = err.Error()
 	}
 	return row
 }
 
-func describeBucket(ctx context.Context, b creds.Binding, row *serviceRow) error {
-	client, err := s3.Open(plainConfig(b, slog.New(slog.DiscardHandler)))
+func describeBucket(ctx context.Context, c *cli.Context, b creds.Binding, row *serviceRow) error {
+	cfg, err := s3Config(c, b, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	client, err := s3.Open(cfg)
 	if err != nil {
 		return err
 	}
@@ -188,17 +188,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// plainConfig is the bucket of a binding as it is, without a command's flags.
-func plainConfig(b creds.Binding, log *slog.Logger) s3.Config {
-	cfg := s3.Config{
-		Bucket: b.Bucket, Region: b.Region, Endpoint: b.Endpoint,
-		Credentials: b.Credentials, InsecureSkipVerify: b.InsecureSkipVerify,
-		UserAgent: "cgs3fs/" + version(), Log: log,
-	}
-	if b.PathStyle {
-		cfg.PathStyle = s3.Always
-	}
-	return cfg
 }

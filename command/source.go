@@ -30,7 +30,20 @@ func sourceFlags() []cli.Flag {
 		&cli.StringFlag{Name: "region", Category: categorySource, Usage: "the bucket's `REGION`"},
 		&cli.StringFlag{Name: "profile", Category: categorySource, Usage: "the `NAME` of a profile in ~/.aws"},
 		&cli.BoolFlag{Name: "path-style", Category: categorySource, Usage: "server/bucket/key addresses; by default as the server needs", DisableDefaultText: true},
-		&cli.StringFlag{Name: "ca-bundle", Category: categorySource, Usage: "a `FILE` of certificates to trust", EnvVars: []string{"AWS_CA_BUNDLE"}},
+		caBundleFlag(),
+	}
+}
+
+func caBundleFlag() cli.Flag {
+	return &cli.StringFlag{Name: "ca-bundle", Category: categorySource, Usage: "a `FILE` of certificates to trust", EnvVars: []string{"AWS_CA_BUNDLE"}}
+}
+
+// spaceFlags name a space, for commands about its services.
+func spaceFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "org", Category: categorySource, Usage: "organization `NAME`, instead of cf target's"},
+		&cli.StringFlag{Name: "space", Category: categorySource, Usage: "space `NAME`, instead of cf target's"},
+		caBundleFlag(),
 	}
 }
 
