@@ -79,7 +79,9 @@ func newPool(limit int64, shed func(int64)) (*pool, error) {
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
-		p.classes[c] = &slots{mem: mem, count: int32(count)}
+		// The largest come back in the order in which a reader let them go, and
+		// lie side by side again for the next bytes in order.
+		p.classes[c] = &slots{mem: mem, count: int32(count), queue: classSize(c) == maxBuffer}
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ type slots struct {
 	count int32
 	state []slotState // grows up to count as slots are first used
 	free  slotList    // resident, most recently freed first
+	queue bool        // the one freed first is lent first
 	cold  []int32     // given back to the system
 }
 
@@ -16,8 +17,8 @@ type slotState struct {
 }
 
 type slotList struct {
-	first int32 // slot number + 1, 0 is none
-	n     int
+	first, last int32 // slot number + 1, 0 is none
+	n           int
 }
 
 // take lends a slot. resident tells that its memory was, and now is no longer,
@@ -28,12 +29,15 @@ func (s *slots) take(after int32) (i int32, resident bool) {
 		s.unlink(n)
 		return n, true
 	}
-	if s.free.n > 0 {
-		i := s.free.first - 1
-		s.unlink(i)
-		return i, true
+	if s.free.n == 0 {
+		return s.takeCold(), false
 	}
-	return s.takeCold(), false
+	i = s.free.first - 1 // likely in the processor's cache still
+	if s.queue {
+		i = s.free.last - 1
+	}
+	s.unlink(i)
+	return i, true
 }
 
 // takeCold lends a slot without memory. There always is one, because count
@@ -56,6 +60,8 @@ func (s *slots) put(i int32) {
 	s.state[i] = slotState{next: s.free.first, free: true}
 	if s.free.first != 0 {
 		s.state[s.free.first-1].prev = i + 1
+	} else {
+		s.free.last = i + 1
 	}
 	s.free.first = i + 1
 	s.free.n++
@@ -83,6 +89,8 @@ func (s *slots) unlink(i int32) {
 	}
 	if st.next != 0 {
 		s.state[st.next-1].prev = st.prev
+	} else {
+		s.free.last = st.prev
 	}
 	*st = slotState{}
 	s.free.n--
