@@ -274,6 +274,9 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 	if setMode {
 		o.posix.mode, o.posix.has = mode&0o7777, o.posix.has|hasMode
 	}
+	if (setUID || setGID) && !setMode && n.kind == kindFile {
+		o.posix = o.posix.unprivileged()
+	}
 	if setUID {
 		o.posix.uid, o.posix.has = uid, o.posix.has|hasUID
 	}

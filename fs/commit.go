@@ -239,6 +239,9 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	if err := fl.edit(ctx, size == 0); err != nil {
 		return err
 	}
+	if in.Valid&fuse.FATTR_KILL_SUIDGID != 0 {
+		fl.dropPrivileges()
+	}
 	if err := fl.state().draft.Truncate(ctx, size); err != nil {
 		return err
 	}

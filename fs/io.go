@@ -78,6 +78,9 @@ func (f *FS) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint3
 	if h == nil || !h.write {
 		return 0, fuse.EBADF
 	}
+	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
+		h.file.dropPrivileges()
+	}
 	if err := h.writeAt(ctx, data, int64(in.Offset)); err != nil {
 		return 0, f.status("write", f.tree.path(h.file.node), err)
 	}

@@ -55,6 +55,38 @@ func (p posix) over(below posix) posix {
 	return p
 }
 
+// unprivileged is p without what makes a program run as somebody else. The kernel
+// leaves that to us (capKillprivV2).
+func (p posix) unprivileged() posix {
+	if p.has&hasMode == 0 {
+		return p
+	}
+	p.mode &^= syscall.S_ISUID
+	if p.mode&syscall.S_IXGRP != 0 {
+		p.mode &^= syscall.S_ISGID // otherwise it means mandatory locks
+	}
+	return p
+}
+
+// dropPrivileges is what a write by an ordinary user does to a setuid file.
+func (fl *file) dropPrivileges() {
+	base, n := fl.state().base, fl.node
+	p := parsePosix(base.Metadata)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own != nil && n.own.posix.has&hasMode != 0 {
+		p = n.own.posix
+	}
+	less := p.unprivileged()
+	if less == p {
+		return
+	}
+	if n.own == nil {
+		n.own = &owned{etag: base.ETag}
+	}
+	n.own.posix.mode, n.own.posix.has, n.own.dirty = less.mode, n.own.posix.has|hasMode, true
+}
+
 // parsePosix reads what the object's metadata says. What makes no sense is
 // left out: metadata is anybody's text.
 func parsePosix(meta map[string]string) posix {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
@@ -360,5 +362,45 @@ func TestOpenFileHasTheModeOfItsMetadata(t *testing.T) {
 	r.must(err)
 	if st.Mode().Perm() != 0o600 || !st.ModTime().Equal(when) {
 		t.Errorf("while open: %v %v", st.Mode(), st.ModTime())
+	}
+}
+
+func TestOthersWritesAndChownTakeSetuidAway(t *testing.T) {
+	r := mounted(t, Config{})
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to be somebody else")
+	}
+	mode := func() os.FileMode {
+		st, err := os.Stat(r.path("f"))
+		r.must(err)
+		return st.Mode()
+	}
+	r.write("f", "#!/bin/true")
+	r.must(os.Chmod(r.path("f"), 0o755|os.ModeSetuid|os.ModeSetgid))
+	if mode()&os.ModeSetuid == 0 {
+		t.Fatal("chmod did not set it")
+	}
+	r.must(os.Chown(r.path("f"), 1, 1))
+	if got := mode(); got != 0o755 {
+		t.Errorf("after chown: %v", got)
+	}
+	r.must(os.Chmod(r.path("f"), 0o755|os.ModeSetuid))
+	f := r.open("f", os.O_RDWR)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_, err := unix.SetfsuidRetUid(65534)
+	r.must(err)
+	_, err = syscall.Pwrite(int(f.Fd()), []byte("X"), 0)
+	_, back := unix.SetfsuidRetUid(0)
+	r.must(back)
+	r.must(err)
+	r.must(f.Close())
+	if got := mode(); got != 0o755 {
+		t.Errorf("after a write by somebody else: %v", got)
+	}
+	info, err := r.mem.Head(t.Context(), "f")
+	r.must(err)
+	if info.Metadata["mode"] != "33261" {
+		t.Errorf("metadata %v", info.Metadata)
 	}
 }
