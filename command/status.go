@@ -50,7 +50,7 @@ func listMounts(c *cli.Context) error {
 	rows := []row{}
 	for _, m := range mounts {
 		r := row{Directory: m.dir, State: "ok"}
-		if s, err := m.status(); err != nil {
+		if s, err := within(statTime, m.status); err != nil {
 			r.State = "does not answer: " + cause(err).Error()
 		} else {
 			r.Source, r.Unsaved = s.Source, len(s.Unsaved)
