@@ -90,6 +90,18 @@ func TestBucketNamedAfterItsInstanceIsFoundWithOneReading(t *testing.T) {
 	}
 }
 
+func TestProfileInTheEnvironmentLeavesCloudFoundryAlone(t *testing.T) {
+	f, space, r := foundation(t, capitest.Developer)
+	f.AddKey(f.AddInstance(space, "files", "s3/basic"), "k", "succeeded")
+	write(t, filepath.Join(r.HomeDir, "credentials"), "[mine]\naws_access_key_id = id\naws_secret_access_key = sec\n", 0o600)
+	t.Setenv("AWS_PROFILE", "mine")
+	r.Getenv = func(name string) string { return map[string]string{"AWS_PROFILE": "mine"}[name] }
+	r.Bucket = "elsewhere"
+	if b := find(t, *r); keyOf(t, b) != "id:sec:" || len(f.Requests()) != 0 {
+		t.Errorf("Find = %v with key %s after %v", b, keyOf(t, b), f.Requests())
+	}
+}
+
 func TestServiceSharedIntoTheSpace(t *testing.T) {
 	f, space, r := foundation(t, capitest.Developer)
 	backups := f.AddSpace("gsa", "backups", developer+"=developer")

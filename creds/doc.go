@@ -13,7 +13,8 @@
 //  5. AWS_ACCESS_KEY_ID and its companions with BUCKET_NAME, which the
 //     handbook of Cloud.gov has people export.
 //  6. The one S3 service of the space that "cf target" shows.
-//  7. With --bucket, the AWS SDK's own chain.
+//  7. With --bucket, the AWS SDK's own chain; before 6 if --endpoint-url or
+//     AWS_PROFILE shows that Cloud Foundry is not meant.
 //
 // A source that does not apply says ErrNotHere, with the reason, and the next
 // is asked. Any other error ends the search: a credentials file that cannot be

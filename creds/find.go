@@ -128,7 +128,8 @@ func (r Request) sources() []source {
 		return []source{&cloudFoundry{Request: r}}
 	case r.Service != "":
 		return append(environment, &cloudFoundry{Request: r})
-	case r.Bucket != "" && r.EndpointURL != "":
+	case r.Bucket != "" && (r.EndpointURL != "" || r.Getenv("AWS_PROFILE") != ""):
+		// Whoever names a server or a profile does not mean Cloud Foundry.
 		return append(environment, awsVariables{r}, sdkChain{r})
 	case r.Bucket != "":
 		return append(environment, awsVariables{r}, &cloudFoundry{Request: r}, sdkChain{r})

@@ -188,6 +188,12 @@ func TestBucketWithKeysOfTheSDK(t *testing.T) {
 	if b := find(t, r); b.Bucket != "b" || keyOf(t, b) != "id:sec:" {
 		t.Errorf("Find = %v with key %s", b, keyOf(t, b))
 	}
+	t.Setenv("AWS_PROFILE", "other")
+	r.Getenv = os.Getenv
+	if b := find(t, r); keyOf(t, b) != "id2:sec2:" {
+		t.Errorf("Find with AWS_PROFILE = %v with key %s", b, keyOf(t, b))
+	}
+	t.Setenv("AWS_PROFILE", "")
 	r.Profile = "other"
 	if b := find(t, r); keyOf(t, b) != "id2:sec2:" || b.Region != "us-gov-east-1" {
 		t.Errorf("Find with a profile = %v with key %s in %s", b, keyOf(t, b), b.Region)
