@@ -145,6 +145,43 @@ func TestMemoryIsLentInOrderOfAsking(t *testing.T) {
 	})
 }
 
+func TestSmallWishWaitsBehindALargeOneUntilThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newTestPool(t, minMemory)
+		bufs := []*buffer{p.tryGet(reading, maxBuffer/2, nil)}
+		for b := p.tryGet(reading, maxBuffer, nil); b != nil; b = p.tryGet(reading, maxBuffer, nil) {
+			bufs = append(bufs, b)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			if _, err := p.get(ctx, reading, maxBuffer); !errors.Is(err, s3.ErrCanceled) {
+				t.Errorf("a cancelled wait: %v", err)
+			}
+		}()
+		synctest.Wait()
+		small := make(chan *buffer, 1)
+		go func() {
+			b, err := p.get(t.Context(), reading, minBuffer)
+			if err != nil {
+				t.Error(err)
+			}
+			small <- b
+		}()
+		synctest.Wait()
+		if b := p.tryGet(reading, minBuffer, nil); b != nil || len(small) > 0 {
+			t.Error("a small wish overtook a large one")
+		}
+		cancel()
+		synctest.Wait()
+		for _, b := range append(bufs, <-small) {
+			b.release()
+		}
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestIdleMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestPool(t, minMemory)

@@ -69,13 +69,17 @@ func TestSmallFileCostsOneRequest(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, Config{})
 	info := mem.PutBytes("a", noise(4096, 1))
-	r := mustOpen(t, e, "a", info.Object)
-	readAll(t, r, 128<<10)
-	if got := b.Log(); len(got) != 1 {
-		t.Errorf("requests: %v", got)
-	}
-	if used := e.Stats().MemoryUsed; used != 4096 {
-		t.Errorf("a file of 4096 bytes uses %d bytes of memory", used)
+	for _, hint := range []s3.Object{info.Object, {}} {
+		b.Reset()
+		r := mustOpen(t, e, "a", hint)
+		readAll(t, r, 128<<10)
+		if got := b.Log(); len(got) != 1 {
+			t.Errorf("requests: %v", got)
+		}
+		if used := e.Stats().MemoryUsed; used != 4096 {
+			t.Errorf("a file of 4096 bytes uses %d bytes of memory", used)
+		}
+		r.Close()
 	}
 }
 
