@@ -211,11 +211,19 @@ func (d *Draft) limit() int64 {
 
 // store puts p in memory or, if there is none, in the staging file.
 func (d *Draft) store(ctx context.Context, p []byte, off int64) error {
-	for {
+	for shed := false; ; {
 		d.mu.Lock()
-		if d.intoMemory(p, off) {
+		mayHold := d.mayHold(off, off+int64(len(p)))
+		if mayHold && d.local.room(off, off+int64(len(p))) {
+			d.local.put(p, off)
 			d.mu.Unlock()
 			return nil
+		}
+		if mayHold && !shed {
+			d.mu.Unlock()
+			d.e.shed(int64(len(p))) // what readers only expect to be useful
+			shed = true
+			continue
 		}
 		s := d.stream
 		if s == nil || s.flying == 0 {
@@ -231,17 +239,10 @@ func (d *Draft) store(ctx context.Context, p []byte, off int64) error {
 	}
 }
 
-// intoMemory copies p to buffers, if it may have some. d.mu must be held.
-func (d *Draft) intoMemory(p []byte, off int64) bool {
-	end := off + int64(len(p))
-	if !d.streaming() && d.local.memory() >= d.e.cfg.PartSize && !d.local.mem.covers(off, end) {
-		return false // edits scattered over a large object belong on disk
-	}
-	if !d.local.room(off, end) {
-		return false
-	}
-	d.local.put(p, off)
-	return true
+// mayHold tells whether the bytes from off to end may be in memory: edits
+// scattered over a large object belong on disk. d.mu must be held.
+func (d *Draft) mayHold(off, end int64) bool {
+	return d.streaming() || d.local.memory() < d.e.cfg.PartSize || d.local.mem.covers(off, end)
 }
 
 // intoFile frees the draft's memory and puts p in the staging file. d.mu must be
@@ -255,7 +256,7 @@ func (d *Draft) intoFile(p []byte, off int64) error {
 
 // Truncate makes the content size bytes long; what is added is zeros.
 func (d *Draft) Truncate(ctx context.Context, size int64) error {
-	if err := d.check(0, size); err != nil || size < 0 {
+	if err := d.check(0, size); err != nil {
 		return err
 	}
 	if err := d.lock(ctx); err != nil {

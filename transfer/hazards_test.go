@@ -189,6 +189,20 @@ func TestFailedPartIsToldAndSentAgain(t *testing.T) {
 	checkObject(t, mem, "a", want)
 }
 
+func TestWritersTakeTheMemoryOfIdleReaders(t *testing.T) {
+	b, mem := bucket()
+	info := mem.PutBytes("a", noise(1<<20, 1))
+	e := newEngine(t, b, Config{Memory: minMemory, StageDir: "/does/not/exist"})
+	for range 6 {
+		mustOpen(t, e, "a", info.Object) // and does not read
+	}
+	d := newDraft(t, e, "b", nil, false)
+	want := noise(4<<20, 2)
+	write(t, d, want, 0)
+	commit(t, d, "b", s3.PutOptions{})
+	checkObject(t, mem, "b", want)
+}
+
 // starve takes all memory that drafts could have.
 func starve(t *testing.T, e *Engine) {
 	t.Helper()

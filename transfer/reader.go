@@ -168,8 +168,8 @@ func (r *Reader) find(off int64) *chunk {
 // search returns the index of the first chunk that ends after off. r.mu must be
 // held.
 func (r *Reader) search(off int64) int {
-	i, _ := slices.BinarySearchFunc(r.chunks, off, func(p *chunk, off int64) int {
-		if p.end <= off {
+	i, _ := slices.BinarySearchFunc(r.chunks, off, func(k *chunk, off int64) int {
+		if k.end <= off {
 			return -1
 		}
 		return 1
@@ -212,12 +212,12 @@ func (r *Reader) shed(need int64) int64 {
 	var freed int64
 	for _, readOnly := range []bool{true, false} {
 		for i := len(r.chunks) - 1; i >= 0 && freed < need; i-- {
-			p := r.chunks[i]
-			if !p.complete() || readOnly && p.read < p.end-p.off {
+			k := r.chunks[i]
+			if !k.complete() || readOnly && k.read < k.end-k.off {
 				continue
 			}
-			freed += classSize(p.buf.class)
-			r.drop(p, errDropped)
+			freed += classSize(k.buf.class)
+			r.drop(k, errDropped)
 		}
 	}
 	return freed
