@@ -48,6 +48,7 @@ func mountFlags() []cli.Flag {
 		&cli.StringFlag{Name: "max-cache-size", Usage: "how much of it", Value: "10G"},
 		&cli.StringFlag{Name: "stage-dir", Usage: "keep edits on their way to the bucket in `DIR`"},
 		&cli.StringFlag{Name: "part-size", Usage: "first part size of large uploads", Value: "8M"},
+		&cli.BoolFlag{Name: "noexec", Usage: "let no program be started from there", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "nonempty", Usage: "mount over a directory that is not empty", Hidden: true},
 	}
 	return append(append(flags, logFlags()...), sourceFlags()...)
@@ -114,6 +115,9 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 		FileMode: v.mode("file-mode"), DirMode: v.mode("dir-mode"),
 		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"), AllowRoot: c.Bool("allow-root"),
 		Posix: c.Bool("posix-metadata"), TTL: v.ttl("metadata-ttl"), ExclusiveAtOpen: c.Bool("exclusive-at-open"),
+	}
+	if c.Bool("noexec") {
+		p.fs.Options = append(p.fs.Options, "noexec")
 	}
 	p.fs.NegativeTTL = min(p.fs.TTL, negativeTTL)
 	p.memory = divide(memoryLimit(v.size("memory-limit")))

@@ -13,7 +13,7 @@ import (
 // Mount options of mount(8) and fstab that mean nothing here, or are so anyway.
 var ignoredOptions = []string{
 	"auto", "noauto", "user", "nouser", "users", "owner", "_netdev", "nofail", "rw", "defaults", "nosuid", "nodev",
-	"noexec", "exec", "suid", "dev", "relatime", "atime", "noatime", "sync", "async",
+	"exec", "suid", "nodiratime", "strictatime", "lazytime", "dirsync", "group", "dev", "relatime", "atime", "noatime", "sync", "async",
 }
 
 // applyOptions sets the flags that -o names: "ro" and "allow_other" as mount

@@ -179,7 +179,7 @@ func recoverUpload(c *cli.Context) error {
 				failed = append(failed, err)
 				continue
 			}
-			if err := uploadKept(c, e, k); err != nil {
+			if err := uploadKept(c, e, b.bucket, k); err != nil {
 				failed = append(failed, fmt.Errorf("%s: %w", k.Name, err))
 				continue
 			}
@@ -220,7 +220,7 @@ func withRecovery(c *cli.Context, run func(*transfer.Engine, *opened) error) err
 
 // uploadKept saves one file under the condition that its mount would have
 // saved it under. It is removed here only after S3 has acknowledged it.
-func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
+func uploadKept(c *cli.Context, e *transfer.Engine, b s3.Bucket, k kept) error {
 	d, err := e.Restore(k.saved)
 	if err != nil {
 		return err
@@ -231,8 +231,13 @@ func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
 	if as := c.String("as"); as != "" {
 		key, o.IfMatch, o.IfNoneMatch = as, "", "*"
 	}
-	if c.Bool("overwrite") {
+	switch {
+	case c.Bool("overwrite"):
 		o.IfMatch, o.IfNoneMatch = "", ""
+	case o.IfMatch == "" && o.IfNoneMatch == "":
+		if o.IfMatch, o.IfNoneMatch, err = unlessNewer(c.Context, b, k); err != nil {
+			return err
+		}
 	}
 	if _, err := d.Commit(c.Context, key, o); err != nil {
 		if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrExists) || errors.Is(err, s3.ErrNotFound) {
@@ -241,6 +246,22 @@ func uploadKept(c *cli.Context, e *transfer.Engine, k kept) error {
 		return err
 	}
 	return k.remove()
+}
+
+// unlessNewer is the condition for a file that was to replace whatever there
+// was: it may not replace what has come since.
+func unlessNewer(ctx context.Context, b s3.Bucket, k kept) (ifMatch, ifNoneMatch string, err error) {
+	now, err := b.Head(ctx, k.Key)
+	switch {
+	case errors.Is(err, s3.ErrNotFound):
+		return "", "*", nil
+	case err != nil:
+		return "", "", err
+	case now.LastModified.After(k.When):
+		return "", "", fail(exitDiffers, "%s was changed in the bucket after this was put aside", k.Key).
+			try("--as KEY saves it beside, --overwrite over it")
+	}
+	return now.ETag, "", nil
 }
 
 func recoverExport(c *cli.Context) error {

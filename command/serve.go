@@ -33,10 +33,7 @@ func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoin
 			}
 		case <-c.Context.Done():
 			log.Info("told to stop; saving and unmounting")
-			err := e.fs.Sync(context.Background())
-			if err != nil {
-				log.Error("not everything could be saved", "err", err)
-			}
+			saveForStop(e, log)
 			if m.Unmount() != nil {
 				if err := detach(at.dir); err != nil {
 					return fail(exitFailed, "unmounting %s: %w", at.dir, err)
@@ -50,6 +47,18 @@ func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoin
 			}
 			return p.ended(e)
 		}
+	}
+}
+
+// stopSave bounds the saving after a signal, so that what is left reaches the
+// recovery directory before systemd's 90 seconds are over.
+const stopSave = 45 * time.Second
+
+func saveForStop(e *engine, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopSave)
+	defer cancel()
+	if err := e.fs.Sync(ctx); err != nil {
+		log.Error("not everything could be saved", "err", err)
 	}
 }
 

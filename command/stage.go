@@ -33,6 +33,14 @@ func openStage(under string) (*stageDir, error) {
 	if under, err = privateDir(under); err != nil {
 		return nil, fail(exitFailed, "the staging directory can't be used: %w", err).try("name another with --stage-dir")
 	}
+	making, err := os.Open(under)
+	if err != nil {
+		return nil, err
+	}
+	defer making.Close()
+	if err := unix.Flock(int(making.Fd()), unix.LOCK_EX); err != nil { // until the new one is locked
+		return nil, err
+	}
 	removeDeadStages(under)
 	path, err := os.MkdirTemp(under, "mount-")
 	if err != nil {

@@ -140,6 +140,9 @@ func waitForEnd(ctx context.Context, pid int) error {
 	}
 }
 
+// forceWait is how long --force waits for uploads if --timeout does not say.
+const forceWait = 10 * time.Second
+
 // sayEvery is how often a person who waits hears how much is left.
 const sayEvery = 3 * time.Second
 
@@ -150,6 +153,9 @@ func saveAll(c *cli.Context, m liveMount) error {
 	limit := v.ttl("timeout")
 	if v.err != nil {
 		return v.err
+	}
+	if limit == 0 && c.Bool("force") {
+		limit = forceWait
 	}
 	var expired <-chan time.Time
 	if limit > 0 {

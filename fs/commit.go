@@ -236,6 +236,7 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 		return err
 	}
 	defer fl.op.unlock()
+	ours := fl.state().draft == nil // otherwise there is more to save than this size
 	if err := fl.edit(ctx, size == 0); err != nil {
 		return err
 	}
@@ -249,15 +250,25 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	fl.mu.Lock()
 	open := fl.writers > 0
 	fl.mu.Unlock()
-	if open {
-		return nil
+	if open || !ours {
+		return nil // a close, or the release that is on its way, saves it
 	}
-	if err := fl.commitLocked(ctx); err != nil {
-		fl.abandonLocked(context.WithoutCancel(ctx)) // nothing was written that truncate could not do again
-		return err
-	}
-	fl.abandonLocked(ctx)
-	return nil
+	err := fl.commitLocked(ctx)
+	fl.abandonLocked(context.WithoutCancel(ctx)) // if it failed, truncate can do it again
+	return err
+}
+
+// dropPages has the kernel forget its pages of a file that no open is about to
+// tell it of. It may wait for reads and writes that wait for fl.op, so it is
+// not waited for.
+func (fl *file) dropPages() {
+	f, n := fl.fs, fl.node
+	n.setCached("")
+	f.work.Add(1)
+	go func() {
+		defer f.work.Done()
+		f.invalidate(n, 0)
+	}()
 }
 
 // edit makes sure that the file has a draft over its present content; whole
@@ -274,10 +285,13 @@ func (fl *file) edit(ctx context.Context, whole bool) error {
 	}
 	if s.base.ETag == "" {
 		h := &handle{file: fl}
-		_, err := fl.fs.refresh(ctx, h)
+		keep, err := fl.fs.refresh(ctx, h)
 		h.closeReader()
 		if err != nil {
 			return err
+		}
+		if !keep {
+			fl.dropPages()
 		}
 	}
 	fl.begin(writeOver, false)

@@ -42,6 +42,21 @@ type UnsavedFile struct {
 	Why  string `json:",omitempty"` // the last save's error
 }
 
+// maxStatus is the size of an extended attribute at most (XATTR_SIZE_MAX), less
+// something.
+const maxStatus = 60 << 10
+
+// encode makes JSON of a status, with fewer names where they are too long.
+func (s Status) encode() ([]byte, error) {
+	for {
+		text, err := json.Marshal(s)
+		if err != nil || len(text) <= maxStatus || len(s.Unsaved)+len(s.Failures) == 0 {
+			return text, err
+		}
+		s.Unsaved, s.Failures = s.Unsaved[:len(s.Unsaved)/2], s.Failures[len(s.Failures)-len(s.Failures)/2:]
+	}
+}
+
 // maxListed bounds the status: an extended attribute holds 64 KiB.
 const maxListed = 100
 
@@ -88,7 +103,7 @@ func (fl *file) report() UnsavedFile {
 func (f *FS) control(ctx context.Context, attr string) ([]byte, error) {
 	switch attr {
 	case StatusXattr:
-		return json.Marshal(f.Status())
+		return f.Status().encode()
 	case SyncXattr:
 		return []byte("done"), f.Sync(ctx)
 	case ReloadXattr:

@@ -46,15 +46,12 @@ func (f *FS) mkdir(ctx context.Context, dir *node, in *fuse.MkdirIn, name string
 	key := p.key + e.part
 	attrs := own.apply(s3.Attributes{}, key, kindDir, f.cfg.Now())
 	_, err = f.bucket.Put(ctx, key, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})
-	if err != nil && !errors.Is(err, s3.ErrExists) {
+	if err != nil {
+		f.names.Drop(p.key, name)
 		return nil, entry{}, err
 	}
-	scan := f.names.Begin(key) // nothing is in it, but who knows since when it exists for others
-	if err == nil {
-		scan.Done(nil)
-		f.names.Put(key, markerName, entry{})
-	}
-	scan.Cancel()
+	f.names.Begin(key).Done(nil)
+	f.names.Put(key, markerName, entry{})
 	f.names.Put(p.key, name, e)
 	n := f.tree.add(dir, name, e)
 	n.mu.Lock()
@@ -275,7 +272,8 @@ func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error
 		return func(bool) {}, nil
 	}
 	kept, err := fl.bring(ctx)
-	if err != nil {
+	lost := err != nil
+	if lost {
 		if ctx.Err() != nil {
 			return nil, err
 		}
@@ -284,7 +282,7 @@ func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error
 	return func(gone bool) {
 		old := kept
 		if gone {
-			old = fl.orphaned(kept)
+			old = fl.orphaned(kept, lost)
 		}
 		if old != nil {
 			fl.discard(context.WithoutCancel(ctx), old)
@@ -293,12 +291,19 @@ func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error
 }
 
 // orphaned marks that the file has no name, and will not be saved. It returns
-// the draft that the kept content takes the place of.
-func (fl *file) orphaned(kept *transfer.Draft) (old *transfer.Draft) {
+// the draft that the kept content takes the place of. One that could not be
+// kept must not stay if it sends its bytes to where the name was: its
+// descriptors are stale then.
+func (fl *file) orphaned(kept *transfer.Draft, lost bool) (old *transfer.Draft) {
 	fl.fs.unsaved.remove(fl)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.orphan = true
+	if lost && fl.streams {
+		fl.epoch++
+		fl.writers, old, fl.draft = 0, fl.draft, nil
+		return old
+	}
 	if kept == nil {
 		return nil
 	}

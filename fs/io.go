@@ -110,8 +110,9 @@ func (h *handle) writeAt(ctx context.Context, data []byte, off int64) error {
 	if d == nil {
 		return syscall.EIO // saved and given up between the two: cannot happen while a writer is open
 	}
-	if h.append {
-		off = d.Size() // another descriptor may have written since the kernel looked
+	if end := d.Size(); h.append && off != end {
+		off = end // the file was longer than the kernel knew, and its pages are wrong now
+		fl.dropPages()
 	}
 	fl.touch()
 	return d.WriteAt(ctx, data, off)

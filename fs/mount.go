@@ -124,7 +124,7 @@ func (m *Mounted) End() { m.fs.finish() }
 
 // shutdownWait is how long an unmount from outside keeps trying to save what
 // is left, before it goes to the recovery directory.
-const shutdownWait = 2 * time.Minute
+const shutdownWait = 30 * time.Second
 
 // finish saves what is left after the kernel has let go.
 func (f *FS) finish() {

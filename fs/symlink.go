@@ -45,8 +45,9 @@ func (f *FS) symlink(ctx context.Context, dir *node, target, name string) (*node
 	defer p.release()
 	e := entry{kind: kindLink, part: part + linkSuffix, size: int64(len(target)), mtime: f.cfg.Now()}
 	attrs := owned{}.apply(s3.Attributes{ContentType: "text/plain; charset=utf-8"}, name, kindLink, e.mtime)
-	info, err := f.bucket.Put(ctx, p.key+e.part, strings.NewReader(target), s3.PutOptions{Attributes: attrs})
+	info, err := f.bucket.Put(ctx, p.key+e.part, strings.NewReader(target), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})
 	if err != nil {
+		f.names.Drop(p.key, name)
 		return nil, entry{}, err
 	}
 	e.etag = info.ETag

@@ -217,6 +217,16 @@ func (p *pending) take() []*node {
 	return out
 }
 
+// putBack keeps a node whose attributes could not be written for the next flush.
+func (p *pending) putBack(n *node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.nodes == nil {
+		p.nodes = map[*node]bool{}
+	}
+	p.nodes[n] = true
+}
+
 // flush writes the attributes that wait.
 func (p *pending) flush(ctx context.Context, f *FS) error {
 	var g errgroup.Group
@@ -226,6 +236,7 @@ func (p *pending) flush(ctx context.Context, f *FS) error {
 			err := f.saveAttributes(ctx, n)
 			if err != nil {
 				err = fmt.Errorf("attributes of %s: %w", f.tree.path(n), err)
+				p.putBack(n)
 			}
 			return err
 		})
