@@ -218,9 +218,13 @@ web: service web in space gsa/dev has no key
 	if out != want || errOut != "" || status != exitOK {
 		t.Errorf("status %d\ngot:\n%swant:\n%s%s", status, out, want, errOut)
 	}
-	out, _, _ = run(t, "services", "--json")
+	w.service("open", "basic-public", "k") // the plan says it, whatever this key may read of the policy
+	if out, _, _ := run(t, "services", "open"); !strings.Contains(out, "yes     enabled") {
+		t.Errorf("a public service with a key:\n%s", out)
+	}
+	out, _, _ = run(t, "services", "files", "--json")
 	var rows []serviceRow
-	if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 2 || rows[0].Versioning != "enabled" {
+	if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 1 || rows[0].Versioning != "enabled" {
 		t.Errorf("--json: %v\n%s", err, out)
 	}
 }
@@ -329,6 +333,24 @@ func TestDoctorSeesWhatIsWrong(t *testing.T) {
 	_, _, status := run(t, "doctor")
 	if status == exitOK || status == exitPartly {
 		t.Errorf("status %d with a refused key", status)
+	}
+}
+
+func TestDoctorEndsWithTheWorst(t *testing.T) {
+	e := &examination{}
+	e.ok("a", "fine")
+	e.skip("b", "not tried")
+	if s := e.status(); s != exitOK {
+		t.Errorf("all well: status %d", s)
+	}
+	e.warn("c", "a fix", "hm")
+	if s := e.status(); s != exitPartly {
+		t.Errorf("a warning: status %d", s)
+	}
+	e.fail("d", fail(exitDenied, "no"))
+	e.fail("e", fail(exitUnavailable, "no"))
+	if s := e.status(); s != exitDenied {
+		t.Errorf("two failures: status %d, want the first's", s)
 	}
 }
 
