@@ -20,12 +20,8 @@ func (c *creation) settle(ctx context.Context) error {
 	if err := c.checkTiles(); err != nil {
 		return err
 	}
-	gone, err := c.goneOwners(ctx)
-	if err != nil {
-		return err
-	}
 	for round := 1; ; round++ {
-		damaged, err := c.auditAll(ctx, gone)
+		damaged, err := c.auditAll(ctx)
 		if err != nil || len(damaged) == 0 {
 			return err
 		}
@@ -64,28 +60,11 @@ func (c *creation) sorted() []SegmentRef {
 	return slices.SortedFunc(maps.Values(c.refs), func(a, b SegmentRef) int { return strings.Compare(a.After, b.After) })
 }
 
-// goneOwners finds the snapshots that an interrupted run linked to and that were
-// removed since, or half so: their copies may be there now and not tomorrow.
-func (c *creation) goneOwners(ctx context.Context) (map[ID]bool, error) {
-	gone := map[ID]bool{}
-	for _, ref := range c.sorted() {
-		for _, id := range ref.Owners {
-			if _, known := gone[id]; known {
-				continue
-			}
-			_, _, err := c.s.load(ctx, id)
-			if err != nil && !errors.Is(err, ErrNoSnapshot) {
-				return nil, err
-			}
-			gone[id] = err != nil
-		}
-	}
-	return gone, nil
-}
-
-// auditAll returns the keys that are not as recorded, by number of the segment,
-// and those linked to owners that are gone.
-func (c *creation) auditAll(ctx context.Context, gone map[ID]bool) (map[int]map[string]bool, error) {
+// auditAll returns the keys that are not as recorded, by number of the segment. An
+// interrupted run may have linked to a snapshot that was removed since: its
+// copies are missing then. If it is half removed, who finishes that makes us
+// independent first.
+func (c *creation) auditAll(ctx context.Context) (map[int]map[string]bool, error) {
 	c.mu.Lock()
 	refs := maps.Clone(c.refs)
 	c.mu.Unlock()
@@ -110,11 +89,6 @@ func (c *creation) auditAll(ctx context.Context, gone map[ID]bool) (map[int]map[
 			for _, p := range problems {
 				if p.Fault != Foreign {
 					keys[p.Key] = true
-				}
-			}
-			for _, e := range seg.Entries {
-				if gone[e.Owner] {
-					keys[e.Key] = true
 				}
 			}
 			if len(keys) > 0 {

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -354,4 +355,31 @@ func modelPrune(t *testing.T, w *world, r *rand.Rand) {
 	if _, err := crashing(w, r).Prune(t.Context(), PruneOptions{Policy: policy}); err != nil {
 		w.clock.advance(leaseDead)
 	}
+}
+
+func TestWhoFinishesADeleteMindsNewLinks(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)
+	s := w.store()
+	c, _, err := s.begin(t.Context(), CreateOptions{Incremental: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.gather(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want[c.id] = w.live()
+	c.lease.abandon(t.Context())
+	err = s.locked(t.Context(), "half a delete", func(ctx context.Context, l *lease) error {
+		_, _, err := s.doom(ctx, l, "2026-11-25") // its copies are all there still
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.create(CreateOptions{Incremental: true})
+	if _, err := s.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 9}}); err != nil { // finishes the delete
+		t.Fatal(err)
+	}
+	wantIntact(t, w, want)
 }

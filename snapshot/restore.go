@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"reflect"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -133,84 +131,6 @@ func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*r
 	o.Progress.Listed.Store(m.Objects)
 	o.Progress.ListedBytes.Store(m.Bytes)
 	return r, nil
-}
-
-// wants says whether the restore is about a key.
-func wants(paths []string, key string) bool {
-	for _, path := range paths {
-		if key == path || strings.HasSuffix(path, "/") && strings.HasPrefix(key, path) {
-			return true
-		}
-	}
-	return len(paths) == 0
-}
-
-// action is what is to be done about one key.
-type action int
-
-const (
-	leave action = iota
-	same
-	keep
-	replace
-	remove
-)
-
-// decide compares the snapshot with the target for one key.
-func (r *restoration) decide(ctx context.Context, p pair[Entry, s3.Object]) (action, error) {
-	switch {
-	case !wants(r.o.Paths, p.key):
-		return leave, nil
-	case !p.inA && r.o.Delete && r.scope.holds(p.key):
-		return remove, nil
-	case !p.inA:
-		return leave, nil
-	case !p.inB || r.o.Overwrite == OverwriteAlways:
-		return replace, nil
-	}
-	equal, err := r.equal(ctx, p.a, p.b)
-	switch {
-	case err != nil:
-		return leave, err
-	case equal:
-		return same, nil
-	case r.o.Overwrite == OverwriteNever:
-		return keep, nil
-	}
-	return replace, nil
-}
-
-// equal says whether the target's object needs no restoring: it is the very
-// version, or has its bytes and its attributes.
-func (r *restoration) equal(ctx context.Context, e Entry, o s3.Object) (bool, error) {
-	if e.Size != o.Size {
-		return false, nil
-	}
-	if r.inPlace() && e.sameVersion(entryOf(o)) {
-		return true, nil
-	}
-	there, err := r.head(ctx, r.to, r.o.ToPrefix+o.Key)
-	if err != nil {
-		return false, err
-	}
-	now := entryOf(there.Object)
-	now.Checksum = there.Checksum
-	if !e.sameContent(now) {
-		return false, nil
-	}
-	kept, err := r.head(ctx, r.s.dest, r.s.at.place(r.m.ID, e))
-	return reflect.DeepEqual(kept.Attributes, there.Attributes) && kept.Tags == there.Tags, err
-}
-
-func (r *restoration) head(ctx context.Context, bucket s3.Bucket, key string) (info s3.Info, err error) {
-	err = r.s.gate.do(ctx, func() (err error) {
-		info, err = bucket.Head(ctx, key)
-		return err
-	})
-	if errors.Is(err, s3.ErrNotFound) { // differs from anything
-		return s3.Info{}, nil
-	}
-	return info, err
 }
 
 // run compares, copies, and then deletes. It looks for snapshots anew: one that
@@ -367,44 +287,4 @@ func (r *restoration) remove(ctx context.Context, doomed []s3.Target) error {
 	r.done.Deleted -= int64(len(left))
 	r.done.Conflicts = append(r.done.Conflicts, left...)
 	return err
-}
-
-// safety snapshots what the restore is going to replace or delete.
-func (r *restoration) safety(ctx context.Context) error {
-	dry := &restoration{s: r.s, m: r.m, o: r.o, to: r.to, scope: r.scope, done: Restored{}}
-	o := CreateOptions{
-		Comment: "before restore of " + string(r.m.ID), From: commonPrefix(r.o.Paths), Incremental: true, AllowPublic: true,
-		narrow: func(ctx context.Context, b batch) ([]s3.Object, error) { return dry.changing(ctx, b) },
-	}
-	made, err := r.s.Create(ctx, o)
-	if err == nil && made != nil {
-		r.done.Safety = made.ID
-	}
-	return err
-}
-
-// changing returns those objects of a batch that the restore would not leave.
-func (r *restoration) changing(ctx context.Context, b batch) ([]s3.Object, error) {
-	entries, err := r.s.entriesIn(ctx, r.m, b.span)
-	if err != nil {
-		return nil, err
-	}
-	var changing []s3.Object
-	for _, o := range b.objects {
-		for len(entries) > 0 && entries[0].Key < o.Key {
-			entries = entries[1:]
-		}
-		p := pair[Entry, s3.Object]{key: o.Key, b: o, inB: true}
-		if len(entries) > 0 && entries[0].Key == o.Key {
-			p.a, p.inA = entries[0], true
-		}
-		what, err := r.decide(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if what == replace || what == remove {
-			changing = append(changing, o)
-		}
-	}
-	return changing, nil
 }

@@ -1,0 +1,211 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// begin prepares a run and claims its ID.
+func (s *Store) begin(ctx context.Context, o CreateOptions) (*creation, *Manifest, error) {
+	c, existing, err := s.prepare(ctx, o)
+	if existing != nil || err != nil {
+		return nil, existing, err
+	}
+	return c, nil, c.claim(ctx)
+}
+
+// prepare looks at all that could forbid the run and chooses its ID. It returns
+// an existing snapshot instead if that will do.
+func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manifest, error) {
+	filter, err := newFilter(o.Filter)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.refusePublic(ctx, o.AllowPublic); err != nil {
+		return nil, nil, err
+	}
+	c := &creation{s: s, o: o, filter: filter, progress: o.Progress, refs: map[int]SegmentRef{}, heads: map[int]header{}}
+	if c.progress == nil {
+		c.progress = &Progress{}
+	}
+	ids, err := s.ids(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Incremental {
+		if c.parent, err = s.parent(ctx, o.Parent); err != nil {
+			return nil, nil, err
+		}
+	}
+	existing, err := c.chooseID(ctx, ids)
+	if existing != nil || err != nil {
+		return nil, existing, err
+	}
+	if o.adopt == "" {
+		if c.own, err = s.ownPrefixes(ctx, append(ids, c.id)); err != nil {
+			return nil, nil, err
+		}
+	}
+	c.copier = s.copier(s.source, s.dest, s.cfg.SourceName)
+	return c, nil, nil
+}
+
+func newFilter(patterns []Pattern) (Filter, error) {
+	var exclude, include []string
+	for _, p := range patterns {
+		if p.Exclude != "" {
+			exclude = append(exclude, p.Exclude)
+		} else {
+			include = append(include, p.Include)
+		}
+	}
+	return NewFilter(exclude, include)
+}
+
+// refusePublic guards against publishing a bucket: copies and manifests under a
+// policy that lets everybody read.
+func (s *Store) refusePublic(ctx context.Context, allow bool) error {
+	policy, ok := s3.As[s3.Policy](s.dest)
+	if !ok || allow {
+		return nil
+	}
+	public, err := policy.Public(ctx)
+	if err != nil {
+		s.cfg.Log.Debug("bucket policy not known", "err", err)
+		return nil
+	}
+	if public {
+		return fmt.Errorf("%w: anybody may read the bucket %s, and could read every copy in it; snapshot into another bucket or allow it", ErrRefused, s.cfg.DestName)
+	}
+	return nil
+}
+
+// parent finds what to link to: the one named, or else the newest. A first
+// incremental snapshot has none.
+func (s *Store) parent(ctx context.Context, name string) (*Manifest, error) {
+	id, err := s.Find(ctx, cmpOr(name, "latest"))
+	if errors.Is(err, ErrNoSnapshot) && name == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.Load(ctx, id)
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// chooseID finds today's place: that of an interrupted run, or a free one.
+func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, err error) {
+	now := c.s.cfg.Now()
+	if c.o.adopt != "" {
+		return nil, c.chooseAdopted(ctx, ids)
+	}
+	for _, id := range slices.Backward(ids) {
+		if id.day() != dayID(now) {
+			continue
+		}
+		info, err := c.s.info(ctx, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case info.State.exists() && c.o.IfMissing:
+			return c.s.Load(ctx, id)
+		case info.Running && !c.o.TakeOver:
+			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
+		case info.State == Incomplete && !c.o.NoResume && c.o.narrow == nil && c.resumable(ctx, id):
+			c.id, c.resumed = id, true
+			return nil, nil
+		}
+	}
+	c.id = dayID(now)
+	if slices.Contains(ids, c.id) || c.o.narrow != nil {
+		for c.id = secondID(now); slices.Contains(ids, c.id); c.id = secondID(now) {
+			now = now.Add(time.Second)
+		}
+	}
+	return nil, c.refuseForeign(ctx)
+}
+
+// resumable says whether an interrupted run wanted what this one wants.
+func (c *creation) resumable(ctx context.Context, id ID) bool {
+	old, _, _, err := c.s.inspect(ctx, c.s.at.claim(id))
+	return err == nil && old.Options == c.o.digest(c.s.cfg.SourceName)
+}
+
+// refuseForeign keeps our copies apart from objects that others put under the
+// dated prefix.
+func (c *creation) refuseForeign(ctx context.Context) error {
+	prefix := c.s.at.objects(c.id)
+	page, err := c.s.dest.ListPage(ctx, s3.ListInput{Prefix: prefix, Max: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Objects) > 0 {
+		return fmt.Errorf("%w: there are objects below %s that no snapshot put there; adopt them, or choose another prefix", ErrRefused, prefix)
+	}
+	return nil
+}
+
+// ownPrefixes lists what belongs to snapshots in the source bucket, by their
+// control files, never by looks: a dated prefix without is data as any other.
+func (s *Store) ownPrefixes(ctx context.Context, ids []ID) ([]string, error) {
+	if !s.sameBucket() {
+		var err error
+		if ids, err = controlIDs(ctx, control{s.source}, s.at); err != nil {
+			return nil, err
+		}
+	}
+	return s.prefixesOf(ids), nil
+}
+
+func (s *Store) prefixesOf(ids []ID) []string {
+	prefixes := []string{s.at.control()}
+	for _, id := range ids {
+		prefixes = append(prefixes, s.at.objects(id))
+	}
+	return prefixes
+}
+
+// claim takes the lease of the chosen ID.
+func (c *creation) claim(ctx context.Context) error {
+	s := c.s
+	c.run = s.cfg.NewRun()
+	c.started = s.cfg.Now().UTC()
+	mine := s.newClaim(c.run, "snapshot "+string(c.id))
+	mine.Options = c.o.digest(s.cfg.SourceName)
+	mine.Adopt = c.o.adopt != ""
+	lease, old, err := s.acquire(ctx, s.at.claim(c.id), mine, c.o.TakeOver)
+	if err != nil {
+		return err
+	}
+	if c.lease = lease; old != nil {
+		c.started = old.Started
+	}
+	return nil
+}
+
+// checkUnlocked returns ErrLocked while somebody removes snapshots.
+func (s *Store) checkUnlocked(ctx context.Context) error {
+	holder, _, alive, err := s.inspect(ctx, s.at.lock())
+	if errors.Is(err, s3.ErrNotFound) {
+		return nil
+	}
+	if err == nil && alive {
+		return fmt.Errorf("%w: %s", ErrLocked, holder)
+	}
+	return err
+}
+
+// ownSpans are the parts of the key space that need no listing.
+func (c *creation) ownSpans() []span { return belowAll(c.own) }
