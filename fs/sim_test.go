@@ -42,6 +42,9 @@ type simMount struct {
 	bad   int        // guarded by mu; of these, the ones that failed by plan
 	seen  []s3.Event // guarded by mu; requests, if they are to be kept
 	keep  bool       // guarded by mu
+	// strays counts failures that may leave an upload behind: an answer to its
+	// begin that was lost, or an abort that failed.
+	strays int // guarded by mu
 }
 
 // simConfig says what a simMount is like.
@@ -104,6 +107,12 @@ func (m *simMount) sawTry(e s3.Event) {
 	m.tries++
 	if byPlan(e.Err) {
 		m.bad++
+		if e.Op == s3.OpHead {
+			m.fired++ // perhaps s3.Retry's question whether a write was its own: the answer to that write is in doubt
+		}
+		if e.Op == s3.OpNewUpload || e.Op == s3.OpAbortUpload {
+			m.strays++
+		}
 	}
 	if m.keep {
 		m.seen = append(m.seen, e)
@@ -137,31 +146,4 @@ func (m *simMount) end() error {
 		errs = append(errs, errors.New("handles are left"))
 	}
 	return errors.Join(errs...)
-}
-
-// saved reads everything in the recovery directory: the content by key.
-func (m *simMount) saved(ctx context.Context) (map[string][]string, error) {
-	files, err := filepath.Glob(filepath.Join(m.recovery, "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	out := map[string][]string{}
-	for _, name := range files {
-		s, err := transfer.LoadSaved(name)
-		if err != nil {
-			return nil, err
-		}
-		d, err := m.xfer.Restore(s)
-		if err != nil {
-			return nil, err
-		}
-		p := make([]byte, s.Size)
-		_, err = d.ReadAt(ctx, p, 0)
-		err = errors.Join(err, d.Discard(ctx))
-		if err != nil {
-			return nil, err
-		}
-		out[s.Key] = append(out[s.Key], string(p))
-	}
-	return out, nil
 }

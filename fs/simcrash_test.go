@@ -1,0 +1,341 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
+)
+
+// A crash at every request of every short sequence of operations: before the
+// request, after it was applied but not answered, and in the middle of its
+// body. What the program was told is saved must be there afterwards, whole, and
+// what it was doing must be done or not done.
+
+// crasher is the program that makes the operations. It has one file open at most.
+type crasher struct {
+	k    *simKernel
+	file *simFile
+	name string // of the open file
+	size int
+	said string // what has been written, to make the bytes of each write its own
+}
+
+// crashOps are the operations. They report false where they make no sense.
+var crashOps = []struct {
+	name string
+	do   func(*crasher) (syscall.Errno, bool)
+}{
+	{"create", func(c *crasher) (syscall.Errno, bool) {
+		return c.open("new", syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC, 0)
+	}},
+	{"write 1 part", func(c *crasher) (syscall.Errno, bool) { return c.write(simPart/2, c.size) }},
+	{"write 3 parts", func(c *crasher) (syscall.Errno, bool) { return c.write(3*simPart+10, c.size) }},
+	{"overwrite", func(c *crasher) (syscall.Errno, bool) {
+		if errno, ok := c.open("old", syscall.O_RDWR, 200); ok && errno != 0 {
+			return errno, true
+		}
+		return c.write(12, 20)
+	}},
+	{"append", func(c *crasher) (syscall.Errno, bool) {
+		if errno, ok := c.open("old", syscall.O_WRONLY|syscall.O_APPEND, 200); ok && errno != 0 {
+			return errno, true
+		}
+		return c.write(30, c.size)
+	}},
+	{"truncate", func(c *crasher) (syscall.Errno, bool) {
+		if c.file != nil {
+			c.size = 15
+			return c.file.truncate(15), true
+		}
+		_, errno := c.k.truncate("old", 15)
+		return errno, true
+	}},
+	{"fsync", func(c *crasher) (syscall.Errno, bool) {
+		if c.file == nil {
+			return 0, false
+		}
+		return c.file.fsync(), true
+	}},
+	{"close", func(c *crasher) (syscall.Errno, bool) {
+		if c.file == nil {
+			return 0, false
+		}
+		return c.close(), true
+	}},
+	{"rename onto", func(c *crasher) (syscall.Errno, bool) {
+		_, _, errno := c.k.rename(c.current(), "victim")
+		if errno == 0 && c.file != nil {
+			c.name = "victim"
+		}
+		return errno, true
+	}},
+	{"rename directory", func(c *crasher) (syscall.Errno, bool) {
+		_, _, errno := c.k.rename("d", "moved")
+		return errno, true
+	}},
+	{"unlink", func(c *crasher) (syscall.Errno, bool) {
+		_, errno := c.k.unlink(c.current())
+		return errno, true
+	}},
+	{"mkdir", func(c *crasher) (syscall.Errno, bool) { return c.k.mkdir("m"), true }},
+	{"rmdir", func(c *crasher) (syscall.Errno, bool) { return c.k.rmdir("empty"), true }},
+}
+
+func (c *crasher) open(name string, flags uint32, size int) (syscall.Errno, bool) {
+	if c.file != nil {
+		return 0, false
+	}
+	file, errno := c.k.open(name, flags)
+	if errno == 0 {
+		c.file, c.name, c.size = file, name, size
+	}
+	return errno, true
+}
+
+func (c *crasher) write(n, off int) (syscall.Errno, bool) {
+	if c.file == nil {
+		return 0, false
+	}
+	c.said += "w"
+	data := strings.Repeat(fmt.Sprintf("<%d>", len(c.said)), n)[:n]
+	errno := c.file.write(data, off)
+	c.size = max(c.size, off+n)
+	return errno, true
+}
+
+func (c *crasher) close() syscall.Errno {
+	file := c.file
+	c.file = nil
+	return file.close()
+}
+
+// current is what rename and unlink are about.
+func (c *crasher) current() string {
+	if c.file != nil {
+		return c.name
+	}
+	return "old"
+}
+
+// crashBucket is the bucket that every sequence begins with.
+func crashBucket() *s3test.Mem {
+	mem := simBucket()
+	mem.PutBytes("old", []byte(strings.Repeat("old.", 50)))
+	mem.PutBytes("victim", []byte("victim"))
+	mem.PutBytes("d/", nil)
+	mem.PutBytes("d/in", []byte("inside"))
+	mem.PutBytes("d/sub/in", []byte("below"))
+	mem.PutBytes("empty/", nil)
+	return mem
+}
+
+func contents(mem *s3test.Mem) map[string]string {
+	return (&simWorld{mem: mem}).snapshot()
+}
+
+// crashRun is one run of a sequence, up to a crash if there is one.
+type crashRun struct {
+	states []map[string]string // the bucket before the first operation and after each
+	calls  []s3test.Call
+	keys   []string // what each operation was about, by operation
+	during int      // the operation that the crash hit
+	mem    *s3test.Mem
+}
+
+// play runs a sequence, and closes what is open at its end. It reports false if
+// the sequence makes no sense.
+func play(t *testing.T, dir string, ops []int, crash s3test.Crash) (*crashRun, bool) {
+	t.Helper()
+	r := &crashRun{mem: crashBucket()}
+	m := newSimMount(t, r.mem, dir, simConfig{
+		Config:   Config{TTL: time.Minute, NegativeTTL: time.Minute},
+		attempts: 2, sleep: func(context.Context, time.Duration) error { return nil },
+	})
+	m.faulty.SetPlan(s3test.Plan{Crash: crash})
+	m.fs.cfg.RecoveryDir = "" // the crash would take the recovery along
+	c := &crasher{k: m.k}
+	defer func() {
+		if c.file != nil {
+			c.close()
+		}
+		if err := m.end(); err != nil {
+			t.Errorf("%s: ending: %v", crashName(ops), err)
+		}
+	}()
+	r.states = append(r.states, contents(r.mem))
+	for i := 0; i <= len(ops); i++ {
+		var errno syscall.Errno
+		ok := true
+		r.keys = append(r.keys, c.current())
+		if i < len(ops) {
+			errno, ok = crashOps[ops[i]].do(c)
+		} else if c.file != nil {
+			errno = c.close()
+		}
+		if !ok {
+			return nil, false
+		}
+		if m.faulty.Crashed() {
+			r.during = i
+			break
+		}
+		if errno != 0 {
+			return nil, false // not there, not empty: as it should be, and nothing new
+		}
+		r.states = append(r.states, contents(r.mem))
+	}
+	r.calls = m.faulty.Log()
+	return r, true
+}
+
+func crashName(ops []int) string {
+	var names []string
+	for _, i := range ops {
+		names = append(names, crashOps[i].name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// check compares what a crash left with what the same sequence does without.
+func (r *crashRun) check(clean *crashRun) string {
+	i := r.during
+	was, will, is := clean.states[i], clean.states[min(i+1, len(clean.states)-1)], contents(r.mem)
+	all := map[string]bool{}
+	for _, m := range []map[string]string{was, will, is} {
+		for key := range m {
+			all[key] = true
+		}
+	}
+	for key := range all {
+		now := held(is, key)
+		if now == held(was, key) || now == held(will, key) {
+			continue
+		}
+		if key == clean.keys[i] && now == held(will, "victim") {
+			continue // saved under the old name before it is renamed
+		}
+		return fmt.Sprintf("%q held %s, should then hold %s, and holds %s", key, brief(held(was, key)), brief(held(will, key)), brief(now))
+	}
+	for key, content := range was {
+		if held(is, key) == content {
+			continue
+		}
+		for to, moved := range will {
+			if moved == content && held(was, to) != content && held(is, to) != content && content != "" {
+				return fmt.Sprintf("%s was under %q, should be under %q, and is nowhere", brief(content), key, to)
+			}
+		}
+	}
+	for _, u := range r.mem.Uploads() {
+		if !slices.Contains(clean.keys[:i+1], u.Key) {
+			return fmt.Sprintf("an upload of %q is left, which nobody was writing", u.Key)
+		}
+	}
+	return ""
+}
+
+// crashMoments are the moments that differ for a call.
+func crashMoments(op string) []s3test.Moment {
+	switch op {
+	case s3.OpPut, s3.OpPart:
+		return []s3test.Moment{s3test.BeforeCall, s3test.AfterCall, s3test.InBody}
+	case s3.OpGet:
+		return []s3test.Moment{s3test.BeforeCall, s3test.InBody}
+	case s3.OpHead, s3.OpList:
+		return []s3test.Moment{s3test.BeforeCall}
+	}
+	return []s3test.Moment{s3test.BeforeCall, s3test.AfterCall}
+}
+
+// TestNothingIsLostWhereverItCrashes enumerates the sequences of up to three
+// operations (those of three in part, unless CGS3FS_SOAK is set) and all their
+// crash points.
+func TestNothingIsLostWhereverItCrashes(t *testing.T) {
+	dir := privateDir(t)
+	longest, share := 3, uint32(12)
+	if testing.Short() {
+		longest = 2
+	}
+	if os.Getenv("CGS3FS_SOAK") != "" {
+		share = 1
+	}
+	sequences, runs := 0, 0
+	var extend func(ops []int)
+	extend = func(ops []int) {
+		if len(ops) > 0 {
+			n, ok := crashEverywhere(t, dir, ops, share)
+			if !ok || t.Failed() {
+				return
+			}
+			if n > 0 {
+				sequences++
+			}
+			runs += n
+		}
+		for i := range crashOps {
+			if len(ops) < longest {
+				extend(append(slices.Clone(ops), i))
+			}
+		}
+	}
+	extend(nil)
+	t.Logf("%d sequences, %d crashes", sequences, runs)
+}
+
+// crashEverywhere crashes a sequence at each of its calls. Of the longest, only
+// one in share.
+func crashEverywhere(t *testing.T, dir string, ops []int, share uint32) (runs int, ok bool) {
+	t.Helper()
+	if h := fnv.New32a(); len(ops) > 2 {
+		fmt.Fprint(h, ops)
+		if h.Sum32()%share != 0 {
+			return 0, true
+		}
+	}
+	clean, ok := play(t, filepath.Join(dir, "a"), ops, s3test.Crash{})
+	if !ok {
+		return 0, false
+	}
+	for _, call := range clean.calls {
+		for _, when := range crashMoments(call.Op) {
+			crashed, ok := play(t, filepath.Join(dir, "a"), ops, s3test.Crash{At: call.N, When: when})
+			if !ok {
+				continue // the crash was in somebody's background
+			}
+			runs++
+			problem := crashed.check(clean)
+			if problem == "" {
+				m := newSimMount(t, crashed.mem, filepath.Join(dir, "b"), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+				problem = sameAsBucket(m, contents(crashed.mem))
+				if err := m.end(); err != nil {
+					problem = err.Error()
+				}
+			}
+			if problem != "" {
+				t.Errorf("%s; crash at call %d %s %q, moment %d, in operation %d: %s", crashName(ops), call.N, call.Op, call.Key, when, crashed.during, problem)
+			}
+		}
+	}
+	return runs, true
+}
+
+// privateDir is a directory in memory, where there is one: recovery files are
+// synced.
+func privateDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "cgs3fs-sim-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
