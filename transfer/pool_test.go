@@ -94,6 +94,30 @@ func TestLanesCannotStarveEachOther(t *testing.T) {
 	}
 }
 
+func TestBuffersOfAStreamLieSideBySideAgain(t *testing.T) {
+	p := newTestPool(t, minMemory)
+	for range 3 {
+		var bufs []*buffer
+		for range 6 {
+			var last *buffer
+			if n := len(bufs); n > 0 {
+				last = bufs[n-1]
+			}
+			b := p.tryGet(reading, maxBuffer, last)
+			if last != nil && b.slot != last.slot+1 {
+				t.Errorf("after slot %d comes %d", last.slot, b.slot)
+			}
+			bufs = append(bufs, b)
+		}
+		for _, b := range bufs {
+			b.release()
+		}
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMemoryIsLentInOrderOfAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newTestPool(t, minMemory)
