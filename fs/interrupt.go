@@ -127,11 +127,11 @@ func (c *call) Value(any) any { return nil }
 
 // Sets of signals, as /proc shows them: bit n-1 is signal n of Linux.
 const (
-	stopping = 1<<(1-1) | 1<<(2-1) | 1<<(3-1) | 1<<(15-1) // SIGHUP, SIGINT, SIGQUIT, SIGTERM
+	stopping = 1<<0 | 1<<1 | 1<<2 | 1<<14 // SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 	// deadly are all but those that do nothing or stop a process if they are not
 	// handled: SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH.
-	deadly = ^uint64(1<<(17-1) | 1<<(18-1) | 1<<(19-1) | 1<<(20-1) | 1<<(21-1) | 1<<(22-1) | 1<<(23-1) | 1<<(28-1))
+	deadly = ^uint64(1<<16 | 1<<17 | 1<<18 | 1<<19 | 1<<20 | 1<<21 | 1<<22 | 1<<27)
 )
 
 type signals struct{ pending, blocked, ignored, caught uint64 }

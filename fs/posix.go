@@ -175,7 +175,7 @@ func parseMode(s string) (uint32, bool) {
 // Values are query-escaped, since headers hold text only.
 const (
 	xattrUser = "user."
-	// MaxXattr is what S3 leaves for all user metadata of an object.
+	// maxMetadata is what S3 leaves for all user metadata of an object.
 	maxMetadata = 2048
 )
 
@@ -206,14 +206,6 @@ func unescapeXattr(s string) []byte {
 // isPosixKey reports whether a metadata key is ours and not a user's xattr.
 func isPosixKey(k string) bool {
 	return k == metaMtime || k == metaMode || k == metaUID || k == metaGID
-}
-
-func metadataSize(m map[string]string) int {
-	n := 0
-	for k, v := range m {
-		n += len(k) + len(v)
-	}
-	return n
 }
 
 // newAttributes are those of an object that did not exist before.
