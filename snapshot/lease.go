@@ -148,7 +148,7 @@ func (l *lease) renewed(etag string) {
 func (l *lease) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lost == nil && false {
+	if l.lost == nil && l.now().Round(0).Sub(l.last) > leaseGrace {
 		l.lost = fmt.Errorf("%w: the lease %s was not renewed since %s", ErrLost, l.key, l.last.UTC().Format(time.RFC3339))
 	}
 	return l.lost
