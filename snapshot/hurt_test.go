@@ -234,3 +234,82 @@ func TestGateStopsAtItsLimit(t *testing.T) {
 		t.Errorf("waiting after the end: %v", err)
 	}
 }
+
+func TestFilteredSnapshotDeletesNothingOutsideItsScope(t *testing.T) {
+	w := newWorld(t)
+	for _, key := range []string{"a/1", "a/2.tmp", "b/1"} {
+		w.mem.PutBytes(key, []byte(key))
+	}
+	w.create(CreateOptions{From: "a/", Filter: []Pattern{{Exclude: "*.tmp"}}})
+	w.mem.PutBytes("a/extra", []byte("x"))
+	done, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true, NoSafety: true})
+	if err != nil || done.Deleted != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	wantSame(t, "live", w.live(), map[string]string{"a/1": "a/1", "a/2.tmp": "a/2.tmp", "b/1": "b/1"})
+}
+
+func TestNobodyCreatesWhileSnapshotsAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	s := w.store()
+	err := s.locked(t.Context(), "prune", func(ctx context.Context, _ *lease) error {
+		_, err := w.store().Create(ctx, CreateOptions{})
+		return err
+	})
+	if !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestStrangersObjectIsNotTakenForACopy has a stranger write to a planned place
+// what looks like the version that the source got meanwhile, where no ETag tells.
+func TestStrangersObjectIsNotTakenForACopy(t *testing.T) {
+	w := newWorld(t)
+	w.mem = s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, OpaqueETags: true})
+	w.mem.PutBytes("key", []byte("first"))
+	meddled := false
+	faulty := s3test.NewFaulty(w.mem, s3test.Plan{})
+	bucket := &meddler{Bucket: faulty, on: func(src s3.Source, dst string) {
+		if !meddled {
+			meddled = true
+			w.mem.PutBytes(dst, []byte("stranger's"))
+			w.mem.PutBytes(src.Key, []byte("the second"))
+			return
+		}
+		faulty.SetPlan(s3test.Plan{Crash: s3test.Crash{At: 1}})
+	}}
+	if _, err := w.open(bucket).Create(t.Context(), CreateOptions{}); err == nil {
+		t.Fatal("no crash")
+	}
+	w.clock.advance(leaseDead)
+	made := w.create(CreateOptions{})
+	if !made.Resumed {
+		t.Error("not resumed")
+	}
+	wantSame(t, "snapshot", contents(t, w.store(), made.ID), map[string]string{"key": "the second"})
+}
+
+// TestVanishedObjectLeavesNoCopy deletes an object whose copy was made and could
+// not be told from another's.
+func TestVanishedObjectLeavesNoCopy(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("key", []byte("content"))
+	w.mem.PutBytes("other", []byte("content"))
+	bucket := &meddler{Bucket: w.mem, on: func(src s3.Source, dst string) {
+		if src.Key == "key" {
+			w.mem.PutBytes(dst, []byte("half of it?"))
+			if err := w.mem.Delete(t.Context(), s3.Target{Key: "key"}); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	made, err := w.open(bucket).Create(t.Context(), CreateOptions{})
+	if err != nil || made.Vanished != 1 || made.State != Complete {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	found, err := w.store().Verify(t.Context(), made.ID, VerifyOptions{})
+	if err != nil || found.Foreign != 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
