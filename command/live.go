@@ -1,9 +1,12 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,7 +46,20 @@ func mountAt(arg string) (liveMount, error) {
 	return liveMount{dir}, nil
 }
 
+// statusWait is how long a mount may take to tell its status, which it does from
+// memory: one that takes longer is stopped, or stuck.
+const statusWait = 5 * time.Second
+
+// status asks the mount how it is.
 func (m liveMount) status() (status, error) {
+	s, err := within(statusWait, m.askStatus)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s, fail(exitFailed, "the mount at %s does not answer", m.dir).try("is its program stopped? umount -l %s detaches it", m.dir)
+	}
+	return s, err
+}
+
+func (m liveMount) askStatus() (status, error) {
 	buf := make([]byte, 64<<10)
 	n, err := unix.Getxattr(m.dir, fs.StatusXattr, buf)
 	if err != nil {
