@@ -463,7 +463,7 @@ func (w *simWorld) rename(op simOp) string {
 	}
 	if errno != 0 {
 		w.foreign[op.mount][op.to] = time.Now() // the kernel knows no better until its entries expire
-		if st != nil && st.dirty && held(w.after, st.key) == st.content {
+		if st != nil && st.dirty && (held(w.after, st.key) == st.content || held(w.after, op.to) == st.content) {
 			st.perhapsSaved()
 		}
 		if errno == syscall.ESTALE && w.forgetful(op.mount, op.path) {
@@ -659,7 +659,10 @@ func (w *simWorld) movedFrame(op simOp, moving map[string]string) string {
 // markSaved notes files that a directory's rename may have saved before it failed.
 func (w *simWorld) markSaved(op simOp, moving map[string]string) {
 	for _, st := range w.states {
-		if st.mount == op.mount && st.dirty && !st.orphan && strings.HasPrefix(st.key, op.path+"/") && held(w.after, st.key) == st.content {
+		if st.mount != op.mount || !st.dirty || st.orphan || !strings.HasPrefix(st.key, op.path+"/") {
+			continue
+		}
+		if held(w.after, st.key) == st.content || held(w.after, op.to+st.key[len(op.path):]) == st.content {
 			st.perhapsSaved()
 		}
 	}
