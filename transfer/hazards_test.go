@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -250,5 +251,79 @@ func TestWriteThatDoesNotFitChangesNothing(t *testing.T) {
 	}
 	if got := content(t, d); !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, the first that differs is %d", len(got), differAt(got, want))
+	}
+}
+
+// gated lets a part pass for each value of gate.
+type gated struct {
+	s3.Bucket
+	gate chan struct{}
+}
+
+type gatedUpload struct {
+	s3.Upload
+	gate chan struct{}
+}
+
+func (g gated) NewUpload(ctx context.Context, key string, o s3.PutOptions) (s3.Upload, error) {
+	u, err := g.Bucket.NewUpload(ctx, key, o)
+	return gatedUpload{u, g.gate}, err
+}
+
+func (u gatedUpload) Part(ctx context.Context, n int, body io.ReadSeeker) (s3.Part, error) {
+	<-u.gate
+	return u.Upload.Part(ctx, n, body)
+}
+
+func TestPartThatIsWrittenToStaysUntilItWas(t *testing.T) {
+	_, mem := bucket()
+	cfg := small.in(t.TempDir())
+	cfg.Parallel = 1
+	gate := make(chan struct{})
+	e := newEngine(t, gated{mem, gate}, cfg)
+	d := newDraft(t, e, "a", nil, true)
+	want := noise(90, 1)
+	write(t, d, want, 0) // part 2 is at the gate, 3 to 5 wait for their turn
+	d.mu.Lock()
+	landed := d.stream.landed
+	d.mu.Unlock()
+	gate <- struct{}{}
+	<-landed
+	write(t, d, []byte("new"), 40)
+	copy(want[40:], "new")
+	d.mu.Lock()
+	if d.left(32, 48) || !d.left(48, 64) {
+		t.Errorf("on their way are %v", d.stream.sending)
+	}
+	d.mu.Unlock()
+	close(gate)
+	commit(t, d, "a", s3.PutOptions{})
+	checkObject(t, mem, "a", want)
+}
+
+// asked remembers the last range.
+type asked struct {
+	s3.Bucket
+	last *s3.GetOptions
+}
+
+func (a asked) Get(ctx context.Context, key string, o s3.GetOptions) (*s3.Body, error) {
+	*a.last = o
+	return a.Bucket.Get(ctx, key, o)
+}
+
+func TestOpenAsksForTheBeginningOnly(t *testing.T) {
+	_, mem := bucket()
+	info := mem.PutBytes("a", noise(4<<20, 1))
+	for _, tt := range []struct {
+		hint s3.Object
+		want int64
+	}{{s3.Object{}, firstRange}, {info.Object, firstRange}, {s3.Object{ETag: `"old"`, Size: 100}, 0}, {s3.Object{ETag: `"old"`}, 0}} {
+		var o s3.GetOptions
+		r := mustOpen(t, newEngine(t, asked{mem, &o}, Config{}), "a", tt.hint)
+		r.Close()
+		if want := (s3.Range{Length: tt.want}); o.Range != want {
+			t.Errorf("hint of %d bytes, ETag %s: asked for %v, want %v", tt.hint.Size, tt.hint.ETag, o.Range, want)
+		}
 	}
 }
