@@ -45,7 +45,7 @@ staticcheck:
 	cd tests && $$($(TOOL) -n staticcheck) ./...
 
 layers:
-	cd tests && $(GO) test ./house
+	cd tests && $(GO) test -count=1 ./house
 
 tidy:
 	$(GO) mod tidy -diff

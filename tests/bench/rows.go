@@ -42,7 +42,7 @@ var rows = []row{
 }
 
 func writeBig(ctx context.Context, b *bench, m *mounted) (time.Time, error) {
-	f, err := os.Create(filepath.Join(m.dir, "written"))
+	f, err := os.OpenFile(filepath.Join(m.dir, "written"), os.O_CREATE|os.O_WRONLY, 0o644) // as cp does
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -54,7 +54,9 @@ func run(ctx context.Context, dir string, check bool) (err error) {
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	if err := d.show(ctx); err != nil || check {
+	if err := d.show(ctx); ctx.Err() != nil {
+		return nil // told to stop in the middle
+	} else if err != nil || check {
 		return err
 	}
 	fmt.Fprintf(d.out, "\nThe bucket stays mounted at %s. To try next, in another terminal:\n", dir)

@@ -22,7 +22,7 @@ type always struct {
 
 func (a always) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.match(r) {
-		return answer(r, a.status, a.code), nil
+		return harness.Answer(r, a.status, a.code), nil
 	}
 	return a.next.RoundTrip(r)
 }

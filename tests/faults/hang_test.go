@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -112,7 +110,7 @@ func TestPassingFaultsReachNoProgram(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket)
-	s.Proxy.Harm(&flaky{next: s.Proxy.Upstream()})
+	s.Proxy.Harm(harness.NewFlaky(s.Proxy.Upstream(), 0.25, harness.Seed(t)))
 	for i := range 60 {
 		name, data := fmt.Sprintf("dir%d/file", i%7), harness.Noise(uint64(i), 1000+i*40_000)
 		if err := os.MkdirAll(m.Path(fmt.Sprintf("dir%d", i%7)), 0o755); err != nil {
@@ -132,9 +130,7 @@ func TestPassingFaultsReachNoProgram(t *testing.T) {
 			t.Fatalf("listing: %v", err)
 		}
 	}
-	s.Proxy.Harm(nil)
 	data := harness.Noise(99, 30<<20)
-	s.Proxy.Harm(&flaky{next: s.Proxy.Upstream()})
 	if err := os.WriteFile(m.Path("large"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -143,45 +139,6 @@ func TestPassingFaultsReachNoProgram(t *testing.T) {
 		t.Errorf("the large object holds %d other bytes", len(got))
 	}
 }
-
-// flaky does harm to every fourth request, each time another.
-type flaky struct {
-	next http.RoundTripper
-
-	mu sync.Mutex
-	n  int // guarded by mu
-}
-
-func (f *flaky) RoundTrip(r *http.Request) (*http.Response, error) {
-	f.mu.Lock()
-	f.n++
-	n := f.n
-	f.mu.Unlock()
-	if n%4 != 0 {
-		return f.next.RoundTrip(r)
-	}
-	switch n / 4 % 4 {
-	case 0:
-		return answer(r, http.StatusServiceUnavailable, "SlowDown"), nil
-	case 1:
-		return answer(r, http.StatusInternalServerError, "InternalError"), nil
-	case 2: // done, and the answer lost
-		resp, err := f.next.RoundTrip(r)
-		if err != nil {
-			return nil, err
-		}
-		resp.Body.Close()
-		return nil, errLost
-	default: // half an answer
-		resp, err := f.next.RoundTrip(r)
-		if err == nil && resp.ContentLength > 1 {
-			resp.Body = cut(resp.Body, resp.ContentLength/2)
-		}
-		return resp, err
-	}
-}
-
-var errLost = errors.New("the answer was lost")
 
 // within fails the test if do takes longer than d. It does not end do.
 func within(t *testing.T, d time.Duration, do func()) {

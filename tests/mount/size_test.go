@@ -103,7 +103,7 @@ func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket, "--memory-limit", "256M")
-	f, err := os.Create(m.Path("big"))
+	f, err := os.OpenFile(m.Path("big"), os.O_CREATE|os.O_WRONLY, 0o644) // as cp does
 	if err != nil {
 		t.Fatal(err)
 	}

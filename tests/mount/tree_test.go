@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -30,31 +31,66 @@ func TestTreesThroughTwoMounts(t *testing.T) {
 		s.Mount(t, client.Bucket, "--metadata-ttl", "0"),
 		s.Mount(t, client.Bucket, "--metadata-ttl", "0"),
 	}
-	run := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		run++
-		name := fmt.Sprintf("run%d", run)
-		local, err := os.MkdirTemp("", "cgs3fs-model-")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer os.RemoveAll(local)
-		if err := os.Mkdir(mounts[0].Path(name), 0o755); err != nil {
-			rt.Fatal(err)
-		}
-		trees := twoTrees{local: local, mounts: mounts, name: name}
-		rt.Repeat(map[string]func(*rapid.T){
-			"write":   trees.write,
-			"append":  trees.append,
-			"resize":  trees.resize,
-			"mkdir":   trees.mkdir,
-			"remove":  trees.remove,
-			"rename":  trees.rename,
-			"symlink": trees.symlink,
-			"remount": func(rt *rapid.T) { trees.remount(t, rt) },
-			"":        trees.check,
-		})
+	randomTrees(t, mounts, func(rt *rapid.T) {
+		rapid.SampledFrom(mounts).Draw(rt, "mount").Remount(t)
 	})
+}
+
+// The same through one mount whose server fails one request in twenty, in ways
+// that pass: no program notices.
+func TestTreesOnAFlakyServer(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	m := s.Mount(t, client.Bucket)
+	flaky := harness.NewFlaky(s.Proxy.Upstream(), 0.05, harness.Seed(t))
+	s.Proxy.Harm(flaky)
+	defer s.Proxy.Harm(nil)
+	randomTrees(t, []*harness.Mount{m}, func(rt *rapid.T) {
+		s.Proxy.Harm(nil) // a mount may be refused when the server can't be reached
+		m.Remount(t)
+		s.Proxy.Harm(flaky)
+	})
+}
+
+// randomTrees checks random operations; a soak goes on until its time is up.
+func randomTrees(t *testing.T, mounts []*harness.Mount, remount func(*rapid.T)) {
+	deadline := harness.SoakDeadline(t)
+	run := 0
+	for first := true; first || time.Now().Before(deadline); first = false {
+		rapid.Check(t, func(rt *rapid.T) {
+			run++
+			randomTree(rt, mounts, fmt.Sprintf("run%d", run), remount)
+		})
+	}
+}
+
+func randomTree(rt *rapid.T, mounts []*harness.Mount, name string, remount func(*rapid.T)) {
+	local, err := os.MkdirTemp("", "cgs3fs-model-")
+	if err != nil {
+		rt.Fatal(err)
+	}
+	defer os.RemoveAll(local)
+	if err := os.Mkdir(mounts[0].Path(name), 0o755); err != nil {
+		rt.Fatal(err)
+	}
+	trees := twoTrees{local: local, mounts: mounts, name: name}
+	rt.Repeat(map[string]func(*rapid.T){
+		"write":   trees.write,
+		"append":  trees.append,
+		"resize":  trees.resize,
+		"mkdir":   trees.mkdir,
+		"remove":  trees.remove,
+		"rename":  trees.rename,
+		"symlink": trees.symlink,
+		"compare": trees.compare,
+		"remount": func(rt *rapid.T) {
+			if rapid.IntRange(0, 19).Draw(rt, "really") != 0 { // it takes longer than a hundred of the others
+				rt.Skip("not now")
+			}
+			remount(rt)
+		},
+	})
+	trees.compare(rt)
 }
 
 // twoTrees is a tree below name in two mounts and its model on the local disk.
@@ -140,16 +176,8 @@ func (w twoTrees) symlink(rt *rapid.T) {
 	w.both(rt, func(root string) error { return os.Symlink(target, filepath.Join(root, path)) })
 }
 
-// remount is rare: it takes longer than a hundred of the others.
-func (w twoTrees) remount(t *testing.T, rt *rapid.T) {
-	if rapid.IntRange(0, 19).Draw(rt, "really") != 0 {
-		rt.Skip("not now")
-	}
-	rapid.SampledFrom(w.mounts).Draw(rt, "mount").Remount(t)
-}
-
-// check compares both mounts with the model.
-func (w twoTrees) check(rt *rapid.T) {
+// compare compares all mounts with the model.
+func (w twoTrees) compare(rt *rapid.T) {
 	want := walk(rt, w.local)
 	for i, m := range w.mounts {
 		if diff := cmp.Diff(want, walk(rt, m.Path(w.name))); diff != "" {
