@@ -85,13 +85,7 @@ func (c *creation) chunkOf(b batch) *chunk {
 }
 
 func (c *creation) header(s span) header {
-	now := c.s.cfg.Now().UTC()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.After(c.listed) {
-		c.listed = now
-	}
-	return header{Run: c.run, After: anyKey(s.after), Thru: anyKey(s.through), Listed: now}
+	return header{Run: c.run, After: anyKey(s.after), Thru: anyKey(s.through), Listed: c.s.cfg.Now().UTC()}
 }
 
 func (c *creation) nextNumber() int {

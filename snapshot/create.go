@@ -29,7 +29,6 @@ type creation struct {
 	refs   map[int]SegmentRef // guarded by mu; by number
 	heads  map[int]header     // guarded by mu; of the same segments
 	serial int                // guarded by mu; the last number in use
-	listed time.Time          // guarded by mu; when the last span was
 }
 
 // Create makes a snapshot, or finishes one that was interrupted. It returns
