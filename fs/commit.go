@@ -17,6 +17,8 @@ import (
 // answer is what close returns. A child that only inherited the descriptor (as
 // every command of `(a; b; c) >file` does) closes it without being the one
 // who wants to know: its close saves nothing, the opener's does.
+// Nor does the close of a descriptor that a shell only moved, before anything
+// was written through it.
 func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 	ctx := f.changing(cancel, in.Pid)
 	defer ctx.end()
@@ -28,7 +30,7 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 		return fuse.OK
 	}
 	var err error
-	if !h.file.unsaved() || h.inherited(in.Pid) {
+	if !h.file.unsaved() || h.inherited(in.Pid) || f.onlyMoved(h.file, in.Pid) {
 		err = h.stale() // another descriptor's save met a conflict
 	} else {
 		err = h.commit(ctx)
@@ -71,6 +73,17 @@ func (h *handle) commit(ctx context.Context) error {
 		return err
 	}
 	return h.file.commitLocked(ctx)
+}
+
+// onlyMoved reports whether the process that closes a descriptor of a new, still
+// empty file has another one of it open: a shell's redirection opens the file,
+// duplicates the descriptor to where the program will write, and closes the
+// first. The close that follows is the one that saves.
+func (f *FS) onlyMoved(fl *file, thread uint32) bool {
+	fl.mu.Lock()
+	touched := fl.touched
+	fl.mu.Unlock()
+	return !touched && f.dir != "" && hasOpen(thread, f.dir+f.tree.path(fl.node))
 }
 
 // commit saves the file's unsaved bytes, if there are any. On nil S3 has the

@@ -27,6 +27,7 @@ type file struct {
 	base    s3.Info         // guarded by mu; the version that clean bytes come from
 	draft   *transfer.Draft // guarded by mu; the unsaved content, nil when clean
 	streams bool            // guarded by mu; the draft may send its bytes early
+	touched bool            // guarded by mu; the draft was written to
 	mode    writeMode       // guarded by mu; how the draft replaces what is in the bucket
 	mtime   time.Time       // guarded by mu; of the draft: the last write
 	failed  error           // guarded by mu; why the last commit failed
@@ -123,11 +124,14 @@ func (fl *file) unsaved() bool {
 
 // begin makes the file's draft if it has none. fl.op must be held exclusively.
 func (fl *file) begin(mode writeMode, sequential bool) *transfer.Draft {
-	key, _ := fl.fs.tree.key(fl.node)
+	key, named := fl.fs.tree.key(fl.node)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.draft != nil {
 		return fl.draft
+	}
+	if !named {
+		key = fl.base.Key // where a recovery file of it belongs
 	}
 	var base *s3.Object
 	if mode == writeOver {
@@ -136,7 +140,7 @@ func (fl *file) begin(mode writeMode, sequential bool) *transfer.Draft {
 	}
 	fl.draft = fl.fs.xfer.NewDraft(key, base, transfer.DraftOptions{Sequential: sequential})
 	fl.draft.SetPublish(fl.publishing)
-	fl.streams = sequential
+	fl.streams, fl.touched = sequential, false
 	fl.mode, fl.mtime, fl.failed = mode, fl.fs.cfg.Now(), nil
 	fl.fs.unsaved.add(fl)
 	return fl.draft

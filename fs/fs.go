@@ -84,6 +84,7 @@ type FS struct {
 	names  *cache.Names[entry]
 	tree   *tree
 	server *fuse.Server
+	dir    string // where it is mounted; empty before Mount
 
 	handles  handles
 	unsaved  unsaved

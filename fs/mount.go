@@ -43,6 +43,9 @@ type Mounted struct {
 
 // Mount attaches the file system at a directory and returns when it answers.
 func Mount(f *FS, dir string) (*Mounted, error) {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		f.dir = real
+	}
 	server, err := fuse.NewServer(f, dir, f.options())
 	if err != nil {
 		return nil, fmt.Errorf("mounting at %s: %w", dir, err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
 	"github.com/cgs3fs/cgs3fs/transfer"
 )
@@ -482,4 +484,29 @@ func TestWalkIsAFewFlatListings(t *testing.T) {
 	if n := r.faulty.Calls()["ListObjectsV2"]; n > 20 {
 		t.Errorf("%d listings of 3,301 directories with 3,300 keys", n)
 	}
+}
+
+func TestShellRedirectionIsOnePut(t *testing.T) {
+	r := mounted(t, Config{})
+	r.names("")
+	r.faulty.Reset()
+	for _, script := range []string{`echo hi > "$0"`, `cat /dev/null > "$0"; exec 3>"$0"; echo hi >&3; exec 3>&-`, `dd if=/dev/zero of="$0" bs=1k count=1 2>/dev/null`} {
+		name := fmt.Sprintf("f%d", len(script))
+		if out, err := exec.Command("sh", "-c", script, r.path(name)).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+		puts := r.faulty.Calls()[s3.OpPut]
+		want := 1
+		if strings.Contains(script, "/dev/null >") {
+			want = 2 // two files are saved, one after the other, under one name
+		}
+		if puts != want {
+			t.Errorf("%s: %d PUTs, want %d", script, puts, want)
+		}
+		r.faulty.Reset()
+	}
+	f, err := os.Create(r.path("empty"))
+	r.must(err)
+	r.must(f.Close())
+	r.object("empty", "")
 }

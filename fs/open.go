@@ -335,8 +335,9 @@ func (fl *file) settle(ctx context.Context) {
 	defer fl.op.unlock()
 	fl.mu.Lock()
 	busy, failed, draft := fl.writers > 0, fl.failed, fl.draft
+	unlinked := fl.orphan // its draft is all there is of it: it goes with the last descriptor
 	fl.mu.Unlock()
-	if busy || draft == nil {
+	if busy || unlinked || draft == nil {
 		return
 	}
 	if fl.unsaved() && (failed == nil || toErrno(failed) == syscall.EINTR) {
@@ -386,7 +387,7 @@ func (fl *file) takeDraft() *transfer.Draft {
 func (fl *file) touch() {
 	fl.fs.unsaved.add(fl)
 	fl.mu.Lock()
-	fl.mtime = fl.fs.cfg.Now()
+	fl.mtime, fl.touched = fl.fs.cfg.Now(), true
 	fl.mu.Unlock()
 	fl.node.mu.Lock()
 	if fl.node.own != nil {

@@ -3,6 +3,7 @@ package fs
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strconv"
 )
 
@@ -27,4 +28,21 @@ func processOf(thread uint32) int32 {
 		return 0
 	}
 	return int32(id)
+}
+
+// hasOpen reports whether a thread's process has a descriptor open that leads
+// to a path. It reads links only, which asks no file system. What it may not see
+// does not count.
+func hasOpen(thread uint32, path string) bool {
+	dir := "/proc/" + strconv.Itoa(int(thread)) + "/fd"
+	fds, err := os.ReadDir(dir)
+	if thread == 0 || err != nil {
+		return false
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && to == path {
+			return true
+		}
+	}
+	return false
 }
