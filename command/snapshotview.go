@@ -147,20 +147,30 @@ func (v *snapshotView) latest(ctx context.Context, key, name string) (*s3.Body, 
 	if err != nil {
 		return nil, err
 	}
-	if name != latestLink || len(all) == 0 {
+	newest, ok := newestOf(all)
+	if name != latestLink || !ok {
 		return nil, &s3.Error{Op: s3.OpGet, Key: key, Kind: s3.ErrNotFound}
 	}
-	target := string(all[len(all)-1].ID)
+	target := string(newest.ID)
 	return &s3.Body{
 		ReadCloser: io.NopCloser(strings.NewReader(target)),
-		Info:       s3.Info{Object: v.link(all)},
+		Info:       s3.Info{Object: v.link(newest)},
 		Range:      s3.Range{Length: int64(len(target))},
 	}, nil
 }
 
-func (v *snapshotView) link(all []snapshot.Info) s3.Object {
-	last := all[len(all)-1]
-	return s3.Object{Key: v.root + latestLink, Size: int64(len(last.ID)), ETag: `"` + string(last.ID) + `"`, LastModified: last.Finished}
+// newestOf leaves out what a restore put aside: that holds little.
+func newestOf(all []snapshot.Info) (snapshot.Info, bool) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Mode != snapshot.Safety {
+			return all[i], true
+		}
+	}
+	return snapshot.Info{}, false
+}
+
+func (v *snapshotView) link(to snapshot.Info) s3.Object {
+	return s3.Object{Key: v.root + latestLink, Size: int64(len(to.ID)), ETag: `"` + string(to.ID) + `"`, LastModified: to.Finished}
 }
 
 // ListPage implements [s3.Bucket].
@@ -207,8 +217,8 @@ func (v *snapshotView) listIDs(ctx context.Context, begin string) (s3.Page, erro
 			page.Prefixes = append(page.Prefixes, v.root+string(s.ID)+"/")
 		}
 	}
-	if len(all) > 0 && strings.HasPrefix(latestLink, begin) {
-		page.Objects = append(page.Objects, v.link(all))
+	if newest, ok := newestOf(all); ok && strings.HasPrefix(latestLink, begin) {
+		page.Objects = append(page.Objects, v.link(newest))
 	}
 	return page, nil
 }
