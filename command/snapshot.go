@@ -40,12 +40,12 @@ type snapshotOpener func(c *cli.Context, readOnly bool) (*snapshotSession, error
 // snapshotCommandWith is the snapshot command over any opener. source are the
 // flags that name the bucket.
 func snapshotCommandWith(open snapshotOpener, source []cli.Flag) *cli.Command {
-	source = append(placeFlags(), slices.DeleteFunc(slices.Clone(source), func(f cli.Flag) bool {
+	source = slices.DeleteFunc(slices.Clone(source), func(f cli.Flag) bool {
 		return f.Names()[0] == "prefix" // here it is that of the snapshots
-	})...)
+	})
 	command := func(name, usage, args string, run func(*cli.Context, snapshotOpener) error, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
-			Name: name, Usage: usage, ArgsUsage: args, Flags: append(flags, source...),
+			Name: name, Usage: usage, ArgsUsage: args, Flags: slices.Concat(flags, placeFlags(name != "restore"), source),
 			Action: func(c *cli.Context) error { return snapshotFailure(run(c, open)) },
 		}
 	}
@@ -80,12 +80,19 @@ func snapshotCommandWith(open snapshotOpener, source []cli.Flag) *cli.Command {
 	})
 }
 
-// placeFlags say where the snapshots are.
-func placeFlags() []cli.Flag {
+// placeFlags say where the snapshots are. Where --to means nothing else, it is
+// another name of --in.
+func placeFlags(to bool) []cli.Flag {
+	also := func(name string) []string {
+		if to {
+			return []string{name}
+		}
+		return nil
+	}
 	return []cli.Flag{
-		&cli.StringFlag{Name: "in", Aliases: []string{"into"}, Category: categoryPlace, Usage: "keep snapshots in another bucket: s3://`BUCKET`, or the name of a service"},
-		&cli.StringFlag{Name: "in-space", Category: categoryPlace, Usage: "the `SPACE` of that service, such as backups"},
-		&cli.StringFlag{Name: "in-credentials", Category: categoryPlace, Usage: "a `FILE` with credentials for that bucket"},
+		&cli.StringFlag{Name: "in", Aliases: also("to"), Category: categoryPlace, Usage: "keep snapshots in another bucket: s3://`BUCKET`, or the name of a service"},
+		&cli.StringFlag{Name: "in-space", Aliases: also("to-space"), Category: categoryPlace, Usage: "the `SPACE` of that service, such as backups"},
+		&cli.StringFlag{Name: "in-credentials", Aliases: also("to-credentials"), Category: categoryPlace, Usage: "a `FILE` with credentials for that bucket"},
 		&cli.StringFlag{Name: "prefix", Category: categoryPlace, Usage: "keep snapshots below `PREFIX`", DefaultText: "data"},
 	}
 }
