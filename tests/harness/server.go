@@ -43,12 +43,16 @@ type Config struct {
 	Dir     string   // under which the server's directory is made; "" is os.TempDir
 	Address string   // a host:port to listen on besides, without the proxy
 	Flags   []string // more flags of versitygw itself
+
+	// Sidecar keeps metadata in files instead of in extended attributes, where
+	// ext4 has room for 4 KiB: too little for an object of hundreds of parts.
+	Sidecar bool
 }
 
 // NewServer starts a server that lives as long as the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	return newServer(t, Config{})
+	return NewServerWith(t, Config{})
 }
 
 // NewDirectServer is NewServer for tests that map files of a mount into memory:
@@ -61,7 +65,7 @@ func NewDirectServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newServer(t, Config{Address: address})
+	s := NewServerWith(t, Config{Address: address})
 	s.Endpoint = "http://" + address
 	return s
 }
@@ -75,7 +79,8 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-func newServer(t testing.TB, cfg Config) *Server {
+// NewServerWith is NewServer with everything to choose.
+func NewServerWith(t testing.TB, cfg Config) *Server {
 	t.Helper()
 	s, err := Start(cfg)
 	if err != nil {
@@ -99,8 +104,10 @@ func Start(cfg Config) (*Server, error) {
 		AccessKey: "AKIA" + token(8), SecretKey: "secret-" + token(16),
 		Root: filepath.Join(dir, "data"), dir: dir, socket: filepath.Join(dir, "s3.sock"), cfg: cfg,
 	}
-	if err := os.Mkdir(s.Root, 0o700); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	for _, dir := range []string{s.Root, filepath.Join(dir, "sidecar")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(s.dir))
+		}
 	}
 	s.Proxy, err = newProxy(s.socket)
 	if err != nil {
@@ -131,7 +138,11 @@ func (s *Server) Restart() error {
 	if s.cfg.Address != "" {
 		args = append(args, "--port", s.cfg.Address)
 	}
-	args = append(append(args, s.cfg.Flags...), "posix", s.Root)
+	args = append(append(args, s.cfg.Flags...), "posix")
+	if s.cfg.Sidecar {
+		args = append(args, "--sidecar", filepath.Join(s.dir, "sidecar"))
+	}
+	args = append(args, s.Root)
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -100,7 +100,7 @@ func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 		t.Skip("writes 6 GiB")
 	}
 	const size = 6 << 30
-	s := harness.NewServer(t)
+	s := harness.NewServerWith(t, harness.Config{Sidecar: true})
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket, "--memory-limit", "256M")
 	f, err := os.OpenFile(m.Path("big"), os.O_CREATE|os.O_WRONLY, 0o644) // as cp does
