@@ -98,6 +98,16 @@ func (fl *file) commit(ctx context.Context) error {
 
 // commitLocked is commit with fl.op held exclusively.
 func (fl *file) commitLocked(ctx context.Context) error {
+	err := fl.save(ctx)
+	if isConflict(err) {
+		// No later attempt can succeed: the name is somebody else's now.
+		fl.rescue(err)
+	}
+	return err
+}
+
+// save is commitLocked that leaves what can't be saved where it is.
+func (fl *file) save(ctx context.Context) error {
 	if !fl.unsaved() {
 		fl.adoptPublished()
 		return nil
@@ -109,9 +119,7 @@ func (fl *file) commitLocked(ctx context.Context) error {
 	}
 	if p == nil {
 		// Somebody else's version has the name (an unlinked file is not unsaved).
-		err := fmt.Errorf("the file was replaced while it was open: %w", s3.ErrChanged)
-		fl.rescue(err)
-		return err
+		return fmt.Errorf("the file was replaced while it was open: %w", s3.ErrChanged)
 	}
 	defer p.release()
 	saved := n.snapshot()
@@ -137,11 +145,6 @@ func (fl *file) commitLocked(ctx context.Context) error {
 	}
 	mtime := fl.mtime
 	fl.mu.Unlock()
-	if isConflict(err) {
-		// No later attempt can succeed: the name is somebody else's now.
-		fl.rescue(err)
-		return err
-	}
 	if err != nil {
 		return err
 	}
@@ -266,8 +269,11 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	if open || !ours {
 		return nil // a close, or the release that is on its way, saves it
 	}
-	err := fl.commitLocked(ctx)
+	err := fl.save(ctx)
 	fl.abandonLocked(context.WithoutCancel(ctx)) // if it failed, truncate can do it again
+	if isConflict(err) {
+		f.forgetVersion(fl)
+	}
 	return err
 }
 

@@ -416,6 +416,8 @@ func (w *simWorld) uploadSaved(m *simMount, name string, want *[]simSaved) strin
 	if s.Base == nil && live != absent {
 		_ = w.mem.Delete(ctx, deletion(s.Key)...)
 	}
+	now, _ := w.mem.Head(ctx, s.Key)
+	gone := s.Base != nil && now.ETag != s.Base.ETag // what only the version had is not to be had any more
 	_, err = d.Commit(ctx, s.Key, s3.PutOptions{})
 	got := held(w.snapshot(), s.Key)
 	_ = w.mem.Delete(ctx, deletion(s.Key)...)
@@ -426,7 +428,7 @@ func (w *simWorld) uploadSaved(m *simMount, name string, want *[]simSaved) strin
 		if x.key != s.Key || len(x.content) != int(s.Size) {
 			continue
 		}
-		if err == nil && got == x.content || err != nil && s.Base != nil && !slices.Contains(x.base, live) {
+		if err == nil && got == x.content || err != nil && gone {
 			*want = slices.Delete(*want, i, i+1)
 			return ""
 		}

@@ -253,6 +253,11 @@ func (w *simWorld) call(mount int, do func() syscall.Errno) syscall.Errno {
 		mount = -1 // the kernel does not know what was applied all the same
 	}
 	for key := range w.after {
+		if dir := parentOf(key); dir != "" && !strings.HasSuffix(key, "/") && len(under(w.bucket, dir)) == 0 {
+			for i := range w.foreign {
+				w.foreign[i][dir] = time.Now() // others had removed it from under an open file, whose save made it anew
+			}
+		}
 		w.noteForeign(mount, key)
 	}
 	for key := range w.bucket {
@@ -345,7 +350,7 @@ func (w *simWorld) dispatch(op simOp) string {
 		w.mounts[op.mount].k.dropCaches()
 		return ""
 	case "put":
-		w.mem.PutBytes(op.path, []byte(w.bytes(op.size)))
+		w.mem.PutBytes(op.path, []byte(w.bytes(max(op.size, 1)))) // never the content of another version
 		w.call(-1, func() syscall.Errno { return 0 })
 		return ""
 	case "delete":
@@ -474,7 +479,7 @@ func (w *simWorld) saveResult(call string, st *simState, errno syscall.Errno) st
 
 // lostRace notes that an empty new file is not to be: nothing is put aside.
 func (w *simWorld) lostRace(st *simState, errno syscall.Errno) bool {
-	if w.rescued > 0 || st.mode != writeNew || st.content != "" || errno != syscall.EEXIST {
+	if w.rescued > 0 || st.content != "" || errno != syscall.EEXIST && errno != syscall.ESTALE {
 		return false
 	}
 	st.dead, st.dirty = true, false
