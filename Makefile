@@ -73,6 +73,7 @@ bench:
 	cd tests && $(GO) run ./bench $(BENCHFLAGS)
 
 soak:
+	CGS3FS_SOAK=$(SOAKTIME) $(GO) test -timeout=0 -count=1 -v -run='TestEveryPromise|TestNothingIsLost' $(TESTFLAGS) ./fs
 	cd tests && CGS3FS_SOAK=$(SOAKTIME) $(GO) test -timeout=0 -count=1 -v $(TESTFLAGS) ./...
 
 # Every fuzz target of the program, one after another.
