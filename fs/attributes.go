@@ -69,6 +69,7 @@ func (f *FS) rewritten(ctx context.Context, n *node, was, is s3.Info, attrs s3.A
 		n.setCached(is.ETag)
 	}
 	n.written(own, is.ETag, was.LastModified)
+	f.tree.relink(n, is.ETag)
 	f.noteName(n, is)
 	fl := f.opened(n)
 	if fl == nil {

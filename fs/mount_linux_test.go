@@ -510,3 +510,26 @@ func TestShellRedirectionIsOnePut(t *testing.T) {
 	r.must(f.Close())
 	r.object("empty", "")
 }
+
+func TestLinkThatSomebodyElseChangedLeadsElsewhere(t *testing.T) {
+	mem := s3test.NewMem(s3test.MemConfig{})
+	mem.PutBytes("l.rclonelink", []byte("before"))
+	r := mountOver(t, mem, Config{TTL: time.Nanosecond})
+	target := func() string {
+		got, err := os.Readlink(r.path("l"))
+		r.must(err)
+		return got
+	}
+	if got := target(); got != "before" {
+		t.Fatalf("the link leads to %q", got)
+	}
+	mem.PutBytes("l.rclonelink", []byte("after"))
+	r.fs.server.EntryNotify(rootIno, "l") // as after the kernel's own time for the name
+	if got := target(); got != "after" {
+		t.Errorf("the changed link leads to %q", got)
+	}
+	r.must(os.Rename(r.path("l"), r.path("m")))
+	if got, err := os.Readlink(r.path("m")); err != nil || got != "after" {
+		t.Errorf("the renamed link leads to %q, %v", got, err)
+	}
+}

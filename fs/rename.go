@@ -253,6 +253,7 @@ func (m *move) arrive(ctx context.Context, info s3.Info, replaced *node, part st
 		f.tree.unlink(replaced)
 	}
 	f.tree.move(m.n, m.to, m.newName, part)
+	f.tree.relink(m.n, info.ETag)
 	f.noteName(m.n, info)
 	if m.n.kind == kindFile && m.n.file.state().base.ETag != "" {
 		return m.n.file.rebase(context.WithoutCancel(ctx), info)

@@ -24,6 +24,7 @@ type node struct {
 	lookups  uint64 // how often the kernel was told of it
 	pins     int    // operations that need the keys at and below to stay
 	moving   bool   // a rename of this directory waits for, or has, the pins
+	link     string // of a symbolic link: the version that its target is of
 	file     *file  // of a regular file that is open or has unsaved bytes
 
 	mu     sync.Mutex
@@ -159,8 +160,8 @@ func (t *tree) learn(dir *node, name string, e entry) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := dir.children[name]
-	if n != nil && (n.kind != e.kind || n.part != e.part) {
-		t.unlinkLocked(n)
+	if n != nil && (n.kind != e.kind || n.part != e.part || n.kind == kindLink && n.link != e.etag) {
+		t.unlinkLocked(n) // the kernel keeps a link's target as long as the node
 		n = nil
 	}
 	if n == nil {
@@ -168,6 +169,15 @@ func (t *tree) learn(dir *node, name string, e entry) *node {
 	}
 	n.lookups++
 	return n
+}
+
+// relink records that the same target is another version now, as after a copy.
+func (t *tree) relink(n *node, etag string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.kind == kindLink {
+		n.link = etag
+	}
 }
 
 // add makes a new node under a name, which loses the node it had.
@@ -185,6 +195,9 @@ func (t *tree) add(dir *node, name string, e entry) *node {
 func (t *tree) addLocked(dir *node, name string, e entry) *node {
 	t.next++
 	n := &node{id: t.next, kind: e.kind, parent: dir, name: name, part: e.part}
+	if e.kind == kindLink {
+		n.link = e.etag
+	}
 	if e.kind == kindDir {
 		n.children = map[string]*node{}
 		if !strings.HasSuffix(e.part, "/") {
