@@ -82,7 +82,7 @@ func (w *simWorld) opened(op simOp, file *simFile) (*simFD, string) {
 		switch {
 		case file.created:
 			st.mode, st.drafted, st.dirty = writeWhole, true, true
-			if op.flags&(syscall.O_EXCL) != 0 || op.flags&syscall.O_TRUNC == 0 {
+			if op.flags&syscall.O_EXCL != 0 || op.flags&syscall.O_TRUNC == 0 {
 				st.mode = writeNew
 			}
 			if w.atOpen && op.flags&syscall.O_EXCL != 0 {

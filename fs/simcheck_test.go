@@ -130,10 +130,27 @@ var simWeights = []struct {
 	do     string
 	weight int
 }{
-	{"open", 14}, {"write", 24}, {"read", 10}, {"close", 10}, {"fsync", 4}, {"ftruncate", 4},
-	{"cat", 6}, {"truncate", 3}, {"touch", 2}, {"stat", 3}, {"list", 4},
-	{"unlink", 4}, {"rename", 5}, {"renamedir", 2}, {"mkdir", 3}, {"rmdir", 2},
-	{"sync", 1}, {"sleep", 3}, {"dropcaches", 1}, {"put", 3}, {"delete", 2},
+	{"open", 14},
+	{"write", 24},
+	{"read", 10},
+	{"close", 10},
+	{"fsync", 4},
+	{"ftruncate", 4},
+	{"cat", 6},
+	{"truncate", 3},
+	{"touch", 2},
+	{"stat", 3},
+	{"list", 4},
+	{"unlink", 4},
+	{"rename", 5},
+	{"renamedir", 2},
+	{"mkdir", 3},
+	{"rmdir", 2},
+	{"sync", 1},
+	{"sleep", 3},
+	{"dropcaches", 1},
+	{"put", 3},
+	{"delete", 2},
 }
 
 var simFlags = []uint32{
