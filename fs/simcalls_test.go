@@ -626,6 +626,9 @@ func (w *simWorld) renameDir(op simOp) string {
 		if st.mount != op.mount || st.orphan || !strings.HasPrefix(st.key, op.path+"/") {
 			continue
 		}
+		if st.dirty && st.conflict(held(w.bucket, st.key)) && !st.loose && !st.maybeSaved {
+			continue // it has lost the name to somebody else's version, which is what moved
+		}
 		if content, ok := moving[st.key]; ok && st.dirty && content == st.content {
 			st.wasSaved()
 		}
