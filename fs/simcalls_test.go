@@ -629,6 +629,9 @@ func (w *simWorld) renameDir(op simOp) string {
 		if st.dirty && st.conflict(held(w.bucket, st.key)) && !st.loose && !st.maybeSaved {
 			continue // it has lost the name to somebody else's version, which is what moved
 		}
+		if !st.dirty && moving[st.key] != st.content {
+			st.alias = st.key // an older version, which may have lost the name before
+		}
 		if content, ok := moving[st.key]; ok && st.dirty && content == st.content {
 			st.wasSaved()
 		}

@@ -442,7 +442,7 @@ func (w *simWorld) uploadSaved(m *simMount, name string, want *[]simSaved) strin
 		w.mem.PutBytes(s.Key, []byte(live))
 	}
 	for i, x := range *want {
-		if x.key != s.Key || len(x.content) != int(s.Size) {
+		if x.key != s.Key && x.alias != s.Key || len(x.content) != int(s.Size) {
 			continue
 		}
 		if err == nil && got == x.content || err != nil && gone {

@@ -27,6 +27,7 @@ type simState struct {
 	mount   int
 	id      uint64 // of the inode
 	key     string
+	alias   string // another key that it may have been left at
 	content string
 	bases   []string // an edit may be saved over these contents only
 	mode    writeMode
@@ -116,9 +117,8 @@ type simWorld struct {
 }
 
 type simSaved struct {
-	mount        int
-	key, content string
-	base         []string
+	mount               int
+	key, alias, content string
 }
 
 func (w *simWorld) snapshot() map[string]string {
@@ -489,7 +489,7 @@ func (w *simWorld) lostRace(st *simState, errno syscall.Errno) bool {
 
 // die notes that the content of a file was put aside.
 func (w *simWorld) die(st *simState) {
-	w.saved = append(w.saved, simSaved{st.mount, st.key, st.content, st.bases})
+	w.saved = append(w.saved, simSaved{st.mount, st.key, st.alias, st.content})
 	st.dead, st.dirty = true, false
 	delete(w.states, simKey{st.mount, st.id})
 	w.foreign[st.mount][st.key] = time.Now() // the kernel remembers the name a little longer
