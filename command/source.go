@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -149,7 +150,7 @@ func connect(c *cli.Context, b creds.Binding, log *slog.Logger) (*opened, error)
 		return nil, usagef("%w", err)
 	}
 	o := &opened{binding: b, client: client, counts: newRequestCounts()}
-	check := client.Check
+	check := func(ctx context.Context) error { return askAgain(ctx, client.Check, sleep) }
 	if b.Fresh {
 		notef(c, "made the service key %s; waiting until S3 knows it", b.Key)
 		check = func(ctx context.Context) error { return awaitKey(ctx, client.Check, sleep) }
@@ -161,6 +162,22 @@ func connect(c *cli.Context, b creds.Binding, log *slog.Logger) (*opened, error)
 		Refresh: refresher(b), Log: log,
 	})
 	return o, nil
+}
+
+// askAgain makes a check up to three times where the server answers that it has
+// trouble: that passes, and a mount at boot should not fail for it. A server
+// that does not answer at all is said at once.
+func askAgain(ctx context.Context, check func(context.Context) error, sleep func(context.Context, time.Duration) error) error {
+	for pause := time.Second; ; pause *= 2 {
+		err := check(ctx)
+		var e *s3.Error
+		if !errors.As(err, &e) || e.Status < 500 && !errors.Is(err, s3.ErrThrottled) || pause > 2*time.Second {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
 }
 
 // Requests in flight at once: few enough for a laptop's line and a small

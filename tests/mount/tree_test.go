@@ -2,6 +2,7 @@ package mount
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -52,9 +53,15 @@ func TestTreesOnAFlakyServer(t *testing.T) {
 	})
 }
 
-// randomTrees checks random operations; a soak goes on until its time is up.
+// randomTrees checks random operations, always the same ones; a soak draws new
+// ones until its time is up.
 func randomTrees(t *testing.T, mounts []*harness.Mount, remount func(*rapid.T)) {
 	deadline := harness.SoakDeadline(t)
+	if seed := flag.Lookup("rapid.seed"); deadline.IsZero() && seed.Value.String() == seed.DefValue {
+		if err := seed.Value.Set("1"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	run := 0
 	for first := true; first || time.Now().Before(deadline); first = false {
 		rapid.Check(t, func(rt *rapid.T) {
