@@ -66,7 +66,7 @@ func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
 
 // openEntry is what an open file's version says.
 func (f *FS) openEntry(n *node, s state) entry {
-	e := entry{kind: kindFile, part: n.part, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified}
+	e := entry{kind: kindFile, part: n.part, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified, drafted: s.draft != nil}
 	if f.cfg.Posix && s.base.Metadata != nil {
 		p := parsePosix(s.base.Metadata)
 		e.posix = &p
@@ -175,15 +175,14 @@ func (f *FS) attr(n *node, e entry, out *fuse.Attr) {
 		out.Nlink = 0
 	}
 	f.tree.mu.Unlock()
-	drafted := false
 	if draftOf != nil {
 		if s := draftOf.state(); s.draft != nil {
-			drafted = true
+			e.drafted = true
 			out.Size = uint64(s.draft.Size())
 			base.mtime = s.mtime
 		}
 	}
-	p, atime := n.overlay(e.etag, drafted)
+	p, atime := n.overlay(e.version())
 	p = p.over(base)
 	if atime.IsZero() {
 		atime = p.mtime
@@ -194,26 +193,44 @@ func (f *FS) attr(n *node, e entry, out *fuse.Attr) {
 	out.SetTimes(&atime, &p.mtime, &p.mtime)
 }
 
-// overlay is what this mount did to the attributes of the version etag.
-func (n *node) overlay(etag string, always bool) (posix, time.Time) {
+// version is which content of a node attributes belong to. That of a directory
+// is always the same.
+type version struct {
+	etag    string
+	drafted bool // a content that this mount has yet to save
+}
+
+func (e entry) version() version { return version{e.etag, e.drafted} }
+
+// owns tells whether what this mount did to the attributes counts for v: what it
+// did to a version that somebody else replaced went with that. n.mu must be held.
+func (n *node) owns(v version) bool { return n.own != nil && (v.drafted || n.own.etag == v.etag) }
+
+// ownOf is what this mount did to v, made if need be. n.mu must be held.
+func (n *node) ownOf(v version) *owned {
+	if !n.owns(v) {
+		n.own = &owned{etag: v.etag}
+	}
+	return n.own
+}
+
+// overlay is what this mount did to the attributes of v.
+func (n *node) overlay(v version) (posix, time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.own == nil || !(always || n.own.dirty || n.kind == kindDir || n.own.etag == etag) {
+	if !n.owns(v) {
 		return posix{}, time.Time{}
 	}
 	return n.own.posix, n.own.atime
 }
 
-// change edits what this mount did to the node's attributes; they are dirty
-// afterwards.
-func (n *node) change(edit func(*owned)) {
+// disown forgets what this mount did to a version that is gone.
+func (n *node) disown(o owned) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.own == nil {
-		n.own = &owned{}
+	if n.own != nil && n.own.etag == o.etag {
+		n.own = nil
 	}
-	edit(n.own)
-	n.own.dirty = true
 }
 
 // SetAttr is chmod, chown, utimens and truncate.
@@ -259,35 +276,31 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.own == nil || (n.own.etag != e.etag && !n.own.dirty) {
-		n.own = &owned{etag: e.etag}
-	}
-	o := n.own
-	if setAtime {
-		o.atime = atime // kept while the node lives; S3 has no place for it
+	if setAtime { // kept while the node lives; S3 has no place for it
+		n.mu.Lock()
+		n.ownOf(e.version()).atime = atime
+		n.mu.Unlock()
 	}
 	if !(setMode || setUID || setGID || setMtime) {
 		return nil
 	}
-	if setMode {
-		o.posix.mode, o.posix.has = mode&0o7777, o.posix.has|hasMode
-	}
-	if (setUID || setGID) && !setMode && n.kind == kindFile {
-		o.posix = o.posix.unprivileged()
-	}
-	if setUID {
-		o.posix.uid, o.posix.has = uid, o.posix.has|hasUID
-	}
-	if setGID {
-		o.posix.gid, o.posix.has = gid, o.posix.has|hasGID
-	}
-	if setMtime {
-		o.posix.mtime, o.posix.has = mtime, o.posix.has|hasMtime
-	}
-	o.dirty = true
-	f.pending.add(f, n)
+	f.change(n, e.version(), func(o *owned) {
+		if setMode {
+			o.posix.mode, o.posix.has = mode&0o7777, o.posix.has|hasMode
+		}
+		if (setUID || setGID) && !setMode && n.kind == kindFile {
+			o.posix = o.posix.unprivileged()
+		}
+		if setUID {
+			o.posix.uid, o.posix.has = uid, o.posix.has|hasUID
+		}
+		if setGID {
+			o.posix.gid, o.posix.has = gid, o.posix.has|hasGID
+		}
+		if setMtime {
+			o.posix.mtime, o.posix.has = mtime, o.posix.has|hasMtime
+		}
+	})
 	return nil
 }
 

@@ -41,21 +41,29 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 		return f.saveDirectory(ctx, n, p.key, own)
 	}
 	info, err := f.bucket.Head(ctx, p.key)
-	if errors.Is(err, s3.ErrNotFound) {
-		return nil // somebody removed it
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, s3.ErrNotFound) {
 		return err
 	}
+	if err != nil || info.ETag != own.etag {
+		return f.outdated(n, own)
+	}
 	attrs := own.apply(info.Attributes, p.key, n.kind, time.Time{})
-	copied, err := f.copy(ctx, info.Object, p.key, s3.CopyOptions{Attributes: &attrs, StorageClass: info.StorageClass})
+	copied, err := f.copy(ctx, info.Object, p.key, s3.CopyOptions{Attributes: &attrs, StorageClass: info.StorageClass, IfMatch: info.ETag})
 	if errors.Is(err, s3.ErrChanged) {
-		return nil // a new version by somebody else: the attributes were the old one's
+		return f.outdated(n, own)
 	}
 	if err != nil {
 		return err
 	}
 	return f.rewritten(ctx, n, info, copied, attrs, own)
+}
+
+// outdated gives up attributes of a version that somebody else has replaced or
+// removed: the new one has its own.
+func (f *FS) outdated(n *node, own owned) error {
+	f.log.Warn("attributes not written: somebody else has changed the file", "path", f.tree.path(n))
+	n.disown(own)
+	return nil
 }
 
 // rewritten records that the same content has new attributes, and so perhaps a

@@ -190,6 +190,8 @@ func (fl *file) putOptions(key string, own owned) s3.PutOptions {
 	if fl.mode == writeOver && fl.base.ETag != "" {
 		o.Attributes = fl.base.Attributes
 		o.StorageClass = fl.base.StorageClass
+	} else {
+		o.Metadata = fl.kept
 	}
 	o.Attributes = own.apply(o.Attributes, key, kindFile, fl.mtime)
 	switch fl.mode {
@@ -299,8 +301,7 @@ func (fl *file) edit(ctx context.Context, whole bool) error {
 		return nil
 	}
 	if whole && !s.orphan {
-		fl.begin(writeWhole, false)
-		return nil
+		return fl.beginWhole(ctx, false)
 	}
 	if s.base.ETag == "" {
 		h := &handle{file: fl}

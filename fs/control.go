@@ -114,9 +114,3 @@ func (f *FS) control(ctx context.Context, attr string) ([]byte, error) {
 	}
 	return nil, syscall.ENODATA
 }
-
-func (p *pending) len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.nodes)
-}

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -23,17 +24,18 @@ type file struct {
 	op   *opLock
 
 	mu      sync.Mutex
-	refs    int             // guarded by mu; handles, and operations on the way
-	base    s3.Info         // guarded by mu; the version that clean bytes come from
-	draft   *transfer.Draft // guarded by mu; the unsaved content, nil when clean
-	streams bool            // guarded by mu; the draft may send its bytes early
-	touched bool            // guarded by mu; the draft was written to
-	mode    writeMode       // guarded by mu; how the draft replaces what is in the bucket
-	mtime   time.Time       // guarded by mu; of the draft: the last write
-	failed  error           // guarded by mu; why the last commit failed
-	orphan  bool            // guarded by mu; unlinked: nothing is saved any more
-	writers int             // guarded by mu; handles open for writing
-	epoch   int             // guarded by mu; counts conflicts, each of which ends the handles before it
+	refs    int               // guarded by mu; handles, and operations on the way
+	base    s3.Info           // guarded by mu; the version that clean bytes come from
+	draft   *transfer.Draft   // guarded by mu; the unsaved content, nil when clean
+	streams bool              // guarded by mu; the draft may send its bytes early
+	touched bool              // guarded by mu; the draft was written to
+	mode    writeMode         // guarded by mu; how the draft replaces what is in the bucket
+	kept    map[string]string // guarded by mu; metadata of what the draft replaces
+	mtime   time.Time         // guarded by mu; of the draft: the last write
+	failed  error             // guarded by mu; why the last commit failed
+	orphan  bool              // guarded by mu; unlinked: nothing is saved any more
+	writers int               // guarded by mu; handles open for writing
+	epoch   int               // guarded by mu; counts conflicts, each of which ends the handles before it
 }
 
 // writeMode is the condition under which a draft may be saved.
@@ -141,9 +143,28 @@ func (fl *file) begin(mode writeMode, sequential bool) *transfer.Draft {
 	fl.draft = fl.fs.xfer.NewDraft(key, base, transfer.DraftOptions{Sequential: sequential})
 	fl.draft.SetPublish(fl.publishing)
 	fl.streams, fl.touched = sequential, false
-	fl.mode, fl.mtime, fl.failed = mode, fl.fs.cfg.Now(), nil
+	fl.mode, fl.kept, fl.mtime, fl.failed = mode, nil, fl.fs.cfg.Now(), nil
 	fl.fs.unsaved.add(fl)
 	return fl.draft
+}
+
+// beginWhole makes a draft of a whole new content. Where the mount shows what the
+// metadata says, the file keeps its owner, mode and extended attributes.
+// fl.op must be held exclusively.
+func (fl *file) beginWhole(ctx context.Context, sequential bool) error {
+	var kept map[string]string
+	if fl.fs.cfg.Posix {
+		info, _, err := fl.fs.stored(ctx, fl.node)
+		if err != nil && !errors.Is(err, s3.ErrNotFound) {
+			return err
+		}
+		kept = info.Metadata
+	}
+	fl.begin(writeWhole, sequential)
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.kept = kept
+	return nil
 }
 
 // rebase records that the clean content is another version now, as after a copy

@@ -28,6 +28,8 @@ type entry struct {
 	mtime time.Time
 	class string // storage class
 
+	drafted bool // of an open file: this mount has changed the content
+
 	// posix is what the object's metadata says, nil where nobody asked.
 	posix *posix
 }

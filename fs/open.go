@@ -102,8 +102,7 @@ func (fl *file) replace(ctx context.Context, sequential bool) error {
 		fl.touch()
 		return s.draft.Truncate(ctx, 0)
 	}
-	fl.begin(writeWhole, sequential)
-	return nil
+	return fl.beginWhole(ctx, sequential)
 }
 
 // refresh asks the bucket which version the object is now. It is one GET,
@@ -241,9 +240,9 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 	}
 	e := entry{kind: kindFile, part: part}
 	n := f.tree.add(dir, name, e)
-	n.change(func(o *owned) {
-		o.posix = posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 0o7777, uid: in.Uid, gid: in.Gid}
-	})
+	n.mu.Lock()
+	n.own = &owned{posix: posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 0o7777, uid: in.Uid, gid: in.Gid}, dirty: true}
+	n.mu.Unlock()
 	fl := f.acquire(n)
 	fl.begin(mode, sequential(in.Flags))
 	h := newHandle(in.Flags, in.Pid)

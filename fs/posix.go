@@ -81,10 +81,8 @@ func (fl *file) dropPrivileges() {
 	if less == p {
 		return
 	}
-	if n.own == nil {
-		n.own = &owned{etag: base.ETag}
-	}
-	n.own.posix.mode, n.own.posix.has, n.own.dirty = less.mode, n.own.posix.has|hasMode, true
+	o := n.ownOf(version{base.ETag, true})
+	o.posix.mode, o.posix.has, o.dirty = less.mode, o.posix.has|hasMode, true
 }
 
 // parsePosix reads what the object's metadata says. What makes no sense is

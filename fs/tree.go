@@ -23,6 +23,7 @@ type node struct {
 	children map[string]*node
 	lookups  uint64 // how often the kernel was told of it
 	pins     int    // operations that need the keys at and below to stay
+	waiting  int    // times that it is in FS.pending: attributes are not in the bucket yet
 	moving   bool   // a rename of this directory waits for, or has, the pins
 	link     string // of a symbolic link: the version that its target is of
 	file     *file  // of a regular file that is open or has unsaved bytes
@@ -248,8 +249,23 @@ func (t *tree) move(n, dir *node, name, part string) {
 	}
 }
 
+// hold keeps the node, until release, also when the kernel forgets it: a new one
+// of the same name would not know what this one has yet to save.
+func (t *tree) hold(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.waiting++
+}
+
+func (t *tree) release(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.waiting--
+	t.dropLocked(n)
+}
+
 // forget takes back lookups. The node goes when nobody has any, it has no
-// children left and no open file.
+// children left, no open file and nothing to save.
 func (t *tree) forget(id, lookups uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -262,7 +278,7 @@ func (t *tree) forget(id, lookups uint64) {
 }
 
 func (t *tree) dropLocked(n *node) {
-	for n != nil && n.id != rootIno && n.lookups == 0 && n.file == nil && len(n.children) == 0 && n.pins == 0 {
+	for n != nil && n.id != rootIno && n.lookups == 0 && n.file == nil && len(n.children) == 0 && n.pins == 0 && n.waiting == 0 {
 		if t.byID[n.id] != n {
 			return
 		}

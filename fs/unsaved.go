@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"sync"
 	"syscall"
 	"time"
@@ -163,85 +162,6 @@ func (fl *file) rescueOptions(n *node) RescueOptions {
 	key, _ := fl.fs.tree.key(n)
 	o := fl.putOptions(key, n.snapshot())
 	return RescueOptions{ContentType: o.ContentType, Metadata: o.Metadata, IfMatch: o.IfMatch, IfNoneMatch: o.IfNoneMatch}
-}
-
-// pending is the set of nodes whose attributes changed after the file was
-// saved, as rsync and touch do. They wait a moment, because a rename or another
-// save often follows and writes them at no extra request.
-type pending struct {
-	mu    sync.Mutex
-	nodes map[*node]bool // guarded by mu
-	armed bool           // guarded by mu; a flush is on its way
-}
-
-// attributeDelay is how long changed attributes wait for a request to ride on.
-const attributeDelay = time.Second
-
-func (p *pending) add(f *FS, n *node) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.nodes == nil {
-		p.nodes = map[*node]bool{}
-	}
-	p.nodes[n] = true
-	if p.armed {
-		return
-	}
-	p.armed = true
-	f.work.Add(1)
-	go func() {
-		defer f.work.Done()
-		select {
-		case <-time.After(attributeDelay):
-		case <-f.life.Done():
-			return // the unmount flushes
-		}
-		p.mu.Lock()
-		p.armed = false
-		p.mu.Unlock()
-		if err := p.flush(f.life, f); err != nil {
-			f.log.Error("writing attributes", "err", err)
-		}
-	}()
-}
-
-func (p *pending) take() []*node {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := make([]*node, 0, len(p.nodes))
-	for n := range p.nodes {
-		out = append(out, n)
-	}
-	p.nodes = nil
-	sort.Slice(out, func(i, j int) bool { return out[i].id < out[j].id })
-	return out
-}
-
-// putBack keeps a node whose attributes could not be written for the next flush.
-func (p *pending) putBack(n *node) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.nodes == nil {
-		p.nodes = map[*node]bool{}
-	}
-	p.nodes[n] = true
-}
-
-// flush writes the attributes that wait.
-func (p *pending) flush(ctx context.Context, f *FS) error {
-	var g errgroup.Group
-	g.SetLimit(saveParallel)
-	for _, n := range p.take() {
-		g.Go(func() error {
-			err := f.saveAttributes(ctx, n)
-			if err != nil {
-				err = fmt.Errorf("attributes of %s: %w", f.tree.path(n), err)
-				p.putBack(n)
-			}
-			return err
-		})
-	}
-	return g.Wait()
 }
 
 // failures are the last errors that programs saw, for Status.

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/cgs3fs/cgs3fs/s3"
 )
 
 // Extended attributes. user.NAME is the object's user metadata NAME. Those
@@ -34,7 +36,7 @@ func (f *FS) GetXAttr(cancel <-chan struct{}, header *fuse.InHeader, attr string
 		}
 		return fill(dest, value)
 	}
-	all, err := f.xattrs(ctx, n)
+	all, _, err := f.xattrs(ctx, n)
 	if err != nil {
 		return 0, f.status("getxattr", f.tree.path(n), err)
 	}
@@ -52,7 +54,7 @@ func (f *FS) ListXAttr(cancel <-chan struct{}, header *fuse.InHeader, dest []byt
 	if n == nil {
 		return 0, fuse.Status(syscall.ESTALE)
 	}
-	all, err := f.xattrs(ctx, n)
+	all, _, err := f.xattrs(ctx, n)
 	if err != nil {
 		return 0, f.status("listxattr", f.tree.path(n), err)
 	}
@@ -74,59 +76,68 @@ func fill(dest, value []byte) (uint32, fuse.Status) {
 	return uint32(copy(dest, value)), fuse.OK
 }
 
-// xattrs are all of a node's extended attributes. Only of files and links:
-// the marker of a directory holds nothing worth a request.
-func (f *FS) xattrs(ctx context.Context, n *node) (map[string][]byte, error) {
+// xattrs are all of a node's extended attributes, and the version that has them.
+// Only of files and links: the marker of a directory holds nothing worth a
+// request.
+func (f *FS) xattrs(ctx context.Context, n *node) (map[string][]byte, version, error) {
 	out := map[string][]byte{}
-	own := n.snapshot()
+	var v version
 	if n.kind != kindDir {
-		if err := f.storedXattrs(ctx, n, out); err != nil {
-			return nil, err
+		var err error
+		if v, err = f.storedXattrs(ctx, n, out); err != nil {
+			return nil, v, err
 		}
 	}
-	for name := range own.gone {
-		delete(out, xattrUser+name)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.owns(v) {
+		for name := range n.own.gone {
+			delete(out, xattrUser+name)
+		}
+		for name, text := range n.own.xattr {
+			out[xattrUser+name] = unescapeXattr(text)
+		}
 	}
-	for name, text := range own.xattr {
-		out[xattrUser+name] = unescapeXattr(text)
-	}
-	return out, nil
+	return out, v, nil
 }
 
-// storedXattrs reads what the object's version has.
-func (f *FS) storedXattrs(ctx context.Context, n *node, out map[string][]byte) error {
-	var meta map[string]string
-	var etag, class, contentType, version string
+// storedXattrs adds to out what the object has, and returns which version that is.
+func (f *FS) storedXattrs(ctx context.Context, n *node, out map[string][]byte) (version, error) {
+	info, v, err := f.stored(ctx, n)
+	if err != nil || info.ETag == "" {
+		return v, err
+	}
+	for k, text := range info.Metadata {
+		if _, ok := metaKey(xattrUser + k); ok && !isPosixKey(k) {
+			out[xattrUser+k] = unescapeXattr(text)
+		}
+	}
+	for k, text := range map[string]string{"etag": info.ETag, "storage-class": info.StorageClass, "content-type": info.ContentType, "version-id": info.VersionID} {
+		if text != "" {
+			out[xattrS3+k] = []byte(text)
+		}
+	}
+	return v, nil
+}
+
+// stored is the object with its metadata that a node shows or, where the node is
+// a changed file, is an edit of. A file that is not in the bucket has none.
+func (f *FS) stored(ctx context.Context, n *node) (s3.Info, version, error) {
+	drafted := false
 	if fl := f.opened(n); fl != nil {
 		defer fl.drop()
-		if s := fl.state(); s.draft != nil && s.base.ETag == "" {
-			return nil // not in the bucket yet
-		} else if s.base.Metadata != nil {
-			meta, etag, class, contentType, version = s.base.Metadata, s.base.ETag, s.base.StorageClass, s.base.ContentType, s.base.VersionID
+		s := fl.state()
+		drafted = s.draft != nil
+		if drafted && s.base.ETag == "" || s.base.Metadata != nil {
+			return s.base, version{s.base.ETag, drafted}, nil
 		}
 	}
-	if meta == nil {
-		key, ok := f.tree.key(n)
-		if !ok {
-			return syscall.ENODATA
-		}
-		info, err := f.bucket.Head(ctx, key)
-		if err != nil {
-			return err
-		}
-		meta, etag, class, contentType, version = info.Metadata, info.ETag, info.StorageClass, info.ContentType, info.VersionID
+	key, ok := f.tree.key(n)
+	if !ok {
+		return s3.Info{}, version{}, nil
 	}
-	for k, v := range meta {
-		if _, ok := metaKey(xattrUser + k); ok && !isPosixKey(k) {
-			out[xattrUser+k] = unescapeXattr(v)
-		}
-	}
-	for k, v := range map[string]string{"etag": etag, "storage-class": class, "content-type": contentType, "version-id": version} {
-		if v != "" {
-			out[xattrS3+k] = []byte(v)
-		}
-	}
-	return nil
+	info, err := f.bucket.Head(ctx, key)
+	return info, version{info.ETag, drafted}, err
 }
 
 func (f *FS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, attr string, data []byte) fuse.Status {
@@ -147,7 +158,7 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if f.frozen(n) {
 		return syscall.EROFS
 	}
-	all, err := f.xattrs(ctx, n)
+	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -169,14 +180,13 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if size > maxMetadata-posixRoom {
 		return syscall.ENOSPC // S3 keeps 2 KiB of metadata with an object
 	}
-	n.change(func(o *owned) {
+	f.change(n, v, func(o *owned) {
 		if o.xattr == nil {
 			o.xattr = map[string]string{}
 		}
 		o.xattr[name] = text
 		delete(o.gone, name)
 	})
-	f.pending.add(f, n)
 	return nil
 }
 
@@ -201,20 +211,19 @@ func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
 	if f.frozen(n) {
 		return syscall.EROFS
 	}
-	all, err := f.xattrs(ctx, n)
+	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
 		return err
 	}
 	if _, there := all[attr]; !there {
 		return syscall.ENODATA
 	}
-	n.change(func(o *owned) {
+	f.change(n, v, func(o *owned) {
 		if o.gone == nil {
 			o.gone = map[string]bool{}
 		}
 		o.gone[name] = true
 		delete(o.xattr, name)
 	})
-	f.pending.add(f, n)
 	return nil
 }
