@@ -116,9 +116,9 @@ func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
 		if err != nil {
 			return err
 		}
-		return f.remove(ctx, dir, p.key, name, p.key+e.part)
+		return f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + e.part})
 	}
-	if err := f.remove(ctx, dir, p.key, name, p.key+n.part); err != nil {
+	if err := f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + n.part}); err != nil {
 		return err
 	}
 	f.tree.unlink(n)
@@ -142,7 +142,7 @@ func (f *FS) unlinkFile(ctx context.Context, dir *node, name string, n *node) er
 	if err != nil {
 		return err
 	}
-	err = f.remove(ctx, dir, p.key, name, p.key+n.part)
+	err = f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + n.part})
 	settle(err == nil)
 	if err != nil {
 		return err
@@ -152,11 +152,11 @@ func (f *FS) unlinkFile(ctx context.Context, dir *node, name string, n *node) er
 }
 
 // remove deletes one object and sees to it that its directory stays.
-func (f *FS) remove(ctx context.Context, dir *node, prefix, name, key string) error {
+func (f *FS) remove(ctx context.Context, dir *node, prefix, name string, object s3.Target) error {
 	if err := f.keepDirectory(ctx, dir, prefix, name); err != nil {
 		return err
 	}
-	if err := f.bucket.Delete(ctx, s3.Target{Key: key}); err != nil {
+	if err := f.bucket.Delete(ctx, object); err != nil {
 		f.names.Drop(prefix, name)
 		return err
 	}
@@ -234,7 +234,7 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 		return syscall.ENOTEMPTY // an @s3+ directory is there only while something is in it
 	}
 	f.names.DropTree(prefix)
-	if err := f.remove(ctx, dir, p.key, name, prefix); err != nil {
+	if err := f.remove(ctx, dir, p.key, name, s3.Target{Key: prefix}); err != nil {
 		return err
 	}
 	if n != nil {

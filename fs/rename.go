@@ -42,6 +42,7 @@ type move struct {
 	e              entry  // of the old name
 	n              *node
 	oldKey, newKey string
+	left           bool // of a directory: somebody else put something there meanwhile
 }
 
 func (m *move) run(ctx context.Context) error {
@@ -88,7 +89,7 @@ func (m *move) file(ctx context.Context) error {
 	defer newPin.release()
 	suffix := entry{kind: m.n.kind}.suffix()
 	m.oldKey, m.newKey = oldPin.key+m.n.part, newPin.key+m.part+suffix
-	info, err := m.copy(ctx)
+	was, info, err := m.copy(ctx)
 	if err != nil {
 		f.names.Drop(newPin.key, m.newName)
 		return err
@@ -98,7 +99,8 @@ func (m *move) file(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := f.remove(ctx, m.from, oldPin.key, m.oldName, m.oldKey); err != nil {
+	err = f.remove(ctx, m.from, oldPin.key, m.oldName, s3.Target{Key: m.oldKey, ETag: was})
+	if err != nil && !errors.Is(err, s3.ErrChanged) { // that is a new object by somebody else, as if made after the rename
 		f.names.Drop(newPin.key, m.newName)
 		return err
 	}
@@ -182,18 +184,30 @@ func (m *move) pins(ctx context.Context) (from, to *pin, err error) {
 	return pins[0], pins[1], nil
 }
 
-// copy makes the object under its new key. Attributes that wait to be written
-// go with it.
-func (m *move) copy(ctx context.Context) (s3.Info, error) {
-	f := m.fs
+// copy makes the object under its new key, and returns which version it copied
+// and what became of it. Attributes that wait to be written go with it.
+func (m *move) copy(ctx context.Context) (was string, is s3.Info, err error) {
 	own := m.n.snapshot()
-	src, err := m.source(ctx, own.dirty)
+	src, exact, err := m.source(ctx, own.dirty)
 	if err != nil {
-		return s3.Info{}, err
+		return "", s3.Info{}, err
 	}
+	is, err = m.copyVersion(ctx, src, own)
+	if errors.Is(err, s3.ErrChanged) && !exact { // what is there by now moves
+		if src, err = m.fs.bucket.Head(ctx, m.oldKey); err != nil {
+			return "", s3.Info{}, err
+		}
+		is, err = m.copyVersion(ctx, src, own)
+	}
+	return src.ETag, is, err
+}
+
+// copyVersion is copy of one version.
+func (m *move) copyVersion(ctx context.Context, src s3.Info, own owned) (s3.Info, error) {
+	f := m.fs
 	o := s3.CopyOptions{StorageClass: src.StorageClass}
 	attrs := src.Attributes
-	if own.dirty {
+	if own.dirty && own.etag == src.ETag {
 		attrs = own.apply(src.Attributes, m.newKey, m.n.kind, time.Time{})
 		o.Attributes = &attrs
 	}
@@ -218,28 +232,33 @@ func (f *FS) copy(ctx context.Context, src s3.Object, dst string, o s3.CopyOptio
 }
 
 // source is the object as it is known, completed by a Head where the copy
-// needs its attributes.
-func (m *move) source(ctx context.Context, needAttributes bool) (s3.Info, error) {
+// needs its attributes. It is exact where the file is open in that version.
+func (m *move) source(ctx context.Context, needAttributes bool) (src s3.Info, exact bool, err error) {
+	var base s3.Info
 	if fl := m.n.file; fl != nil {
-		if s := fl.state(); s.base.ETag != "" && s.base.Key == m.oldKey && (s.base.Metadata != nil || !needAttributes) {
-			return s.base, nil
-		}
+		base = fl.state().base
 	}
-	if !needAttributes && m.e.etag != "" && m.e.size < s3.MaxPartSize {
-		o := s3.Object{Key: m.oldKey, Size: m.e.size, StorageClass: m.e.class, LastModified: m.e.mtime}
-		return s3.Info{Object: o}, nil // whatever version is there now
+	switch {
+	case base.ETag != "" && base.Key == m.oldKey && (base.Metadata != nil || !needAttributes):
+		return base, true, nil
+	case !needAttributes && base.ETag == "" && m.e.etag != "" && m.e.size < s3.MaxPartSize:
+		return s3.Info{Object: s3.Object{Key: m.oldKey, Size: m.e.size, ETag: m.e.etag, StorageClass: m.e.class, LastModified: m.e.mtime}}, false, nil
 	}
-	return m.fs.bucket.Head(ctx, m.oldKey)
+	src, err = m.fs.bucket.Head(ctx, m.oldKey)
+	if err == nil && base.ETag != "" && src.ETag != base.ETag {
+		err = &s3.Error{Op: s3.OpHead, Key: m.oldKey, Kind: s3.ErrChanged}
+	}
+	return src, base.ETag != "", err
 }
 
-// moved records that the node's content has a new ETag, and which attributes
-// went with it.
+// moved records that the content was, if the node shows that, is a version is
+// now, and which attributes went with it.
 func (n *node) moved(was, is string, own owned, mtime time.Time) {
 	n.mu.Lock()
 	if n.pages != "" && n.pages == was {
 		n.pages = is
 	}
-	known := n.own != nil
+	known := n.owns(version{etag: was})
 	n.mu.Unlock()
 	if known {
 		n.written(own, is, mtime)

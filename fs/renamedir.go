@@ -169,14 +169,33 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (copied, error) {
 	return copied{o.ETag, info}, err
 }
 
-// deleteAll removes what was copied. An object that somebody else put there
-// meanwhile is not touched.
+// deleteAll removes what was copied. What somebody else put there meanwhile is
+// not touched: as many servers compare no ETags in a bulk delete, they are
+// compared here, a moment before.
 func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 	targets := make([]s3.Target, 0, len(copied))
-	for key := range copied {
-		targets = append(targets, s3.Target{Key: key})
+	for o, err := range s3.List(ctx, m.fs.bucket, m.oldKey) {
+		if err != nil {
+			return err
+		}
+		if c, ok := copied[o.Key]; !ok || c.from != o.ETag {
+			m.left = true
+			continue
+		}
+		targets = append(targets, s3.Target{Key: o.Key, ETag: o.ETag, Weak: true})
 	}
-	return m.fs.bucket.Delete(ctx, targets...)
+	err := m.fs.bucket.Delete(ctx, targets...)
+	var failed *s3.DeleteError
+	if errors.As(err, &failed) {
+		for _, err := range failed.Failed {
+			if !errors.Is(err, s3.ErrChanged) {
+				return failed
+			}
+			m.left = true
+		}
+		return nil
+	}
+	return err
 }
 
 // arriveAll gives the directory its new place, and the open files below their
@@ -196,7 +215,11 @@ func (m *move) arriveAll(ctx context.Context, copied map[string]copied, replaced
 	f.tree.move(m.n, m.to, m.newName, m.part+"/")
 	f.names.DropTree(m.oldKey)
 	f.names.DropTree(m.newKey)
-	f.names.PutAbsent(oldPrefix, m.oldName)
+	if m.left {
+		f.names.Drop(oldPrefix, m.oldName)
+	} else {
+		f.names.PutAbsent(oldPrefix, m.oldName)
+	}
 	e := m.e
 	e.part = m.part + "/"
 	f.names.Put(newPrefix, m.newName, e)

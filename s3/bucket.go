@@ -107,9 +107,12 @@ type CopyOptions struct {
 
 // Target names what Delete removes. With ETag set only that version of the
 // object is removed (else ErrChanged); with VersionID, that old version for ever.
+// Weak does without the ETag where the server compares it only in a request for
+// each object.
 type Target struct {
 	Key       string
 	ETag      string
+	Weak      bool
 	VersionID string
 }
 

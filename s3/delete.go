@@ -17,7 +17,7 @@ func (c *Client) Delete(ctx context.Context, targets ...Target) error {
 	var failed DeleteError
 	var bulk []Target
 	for _, t := range targets {
-		if len(targets) == 1 || !fitsBulk(t) {
+		if len(targets) == 1 || !c.fitsBulk(t) {
 			failed.add(t.Key, c.deleteOne(ctx, t))
 		} else {
 			bulk = append(bulk, t)
@@ -40,10 +40,11 @@ func hopeless(err error) bool {
 	return errors.Is(err, ErrCanceled) || errors.Is(err, ErrCredentials) || errors.Is(err, ErrNoBucket) || errors.Is(err, ErrUntrusted)
 }
 
-// fitsBulk says whether t can be part of a bulk delete: that has no conditions
-// on many servers, and its document is XML, which cannot hold every key.
-func fitsBulk(t Target) bool {
-	if t.ETag != "" || !utf8.ValidString(t.Key) {
+// fitsBulk says whether t can be part of a bulk delete. Amazon compares ETags in
+// one, many servers ignore them; and its document is XML, which cannot hold
+// every key.
+func (c *Client) fitsBulk(t Target) bool {
+	if t.ETag != "" && !t.Weak && !isAmazon(c.endpoint) || !utf8.ValidString(t.Key) {
 		return false
 	}
 	for _, r := range t.Key {
@@ -73,6 +74,9 @@ func (c *Client) deleteBatch(ctx context.Context, batch []Target, failed *Delete
 	list := make([]types.ObjectIdentifier, len(batch))
 	for i := range batch {
 		list[i] = types.ObjectIdentifier{Key: &batch[i].Key, VersionId: opt(batch[i].VersionID)}
+		if isAmazon(c.endpoint) {
+			list[i].ETag = opt(batch[i].ETag)
+		}
 	}
 	out, err := c.sdk().DeleteObjects(ctx, &sdk.DeleteObjectsInput{
 		Bucket: c.bucket, Delete: &types.Delete{Objects: list, Quiet: aws.Bool(true)}, RequestPayer: c.payer,

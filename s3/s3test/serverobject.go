@@ -212,7 +212,7 @@ func (q *exchange) delete() error {
 
 func (q *exchange) deleteMany() error {
 	var in struct {
-		Object []struct{ Key, VersionId string }
+		Object []struct{ Key, VersionId, ETag string }
 	}
 	if err := q.parse(&in); err != nil {
 		return err
@@ -222,7 +222,7 @@ func (q *exchange) deleteMany() error {
 	}
 	var targets []s3.Target
 	for _, o := range in.Object {
-		targets = append(targets, s3.Target{Key: o.Key, VersionID: o.VersionId})
+		targets = append(targets, s3.Target{Key: o.Key, VersionID: o.VersionId, ETag: o.ETag})
 	}
 	out := deleteResult{XMLName: named("DeleteResult")}
 	err := q.bucket.Delete(q.Context(), targets...)
