@@ -42,6 +42,7 @@ func mountFlags() []cli.Flag {
 		&cli.StringFlag{Name: "dir-mode", Usage: "permissions of directories", Value: "0755"},
 		&cli.BoolFlag{Name: "posix-metadata", Usage: "read owner, mode and mtime back from the objects' metadata (one more request for each)", DisableDefaultText: true},
 		&cli.StringFlag{Name: "metadata-ttl", Usage: "how old names and sizes in listings may be: seconds, 1m, \"minimal\" or \"indefinite\"", Value: "5s"},
+		&cli.BoolFlag{Name: "read-ahead-files", Usage: "fetch the small files of a directory ahead of a program that reads one after another; what it reads may be a second old", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "exclusive-at-open", Usage: "decide O_EXCL at open, for lock files shared by several hosts (one more request for each)", DisableDefaultText: true},
 		&cli.StringFlag{Name: "memory-limit", Usage: "memory for everything, such as 256M", DefaultText: "256M, or half of the container's"},
 		&cli.StringFlag{Name: "cache", Usage: "keep what was read in `DIR`, also across mounts"},
@@ -115,6 +116,7 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 		FileMode: v.mode("file-mode"), DirMode: v.mode("dir-mode"),
 		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"), AllowRoot: c.Bool("allow-root"),
 		Posix: c.Bool("posix-metadata"), TTL: v.ttl("metadata-ttl"), ExclusiveAtOpen: c.Bool("exclusive-at-open"),
+		ReadAheadFiles: c.Bool("read-ahead-files"),
 	}
 	if c.Bool("noexec") {
 		p.fs.Options = append(p.fs.Options, "noexec")

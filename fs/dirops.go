@@ -156,6 +156,7 @@ func (f *FS) remove(ctx context.Context, dir *node, prefix, name string, object 
 	if err := f.keepDirectory(ctx, dir, prefix, name); err != nil {
 		return err
 	}
+	defer f.siblings.drop(object.Key)
 	if err := f.bucket.Delete(ctx, object); err != nil {
 		f.names.Drop(prefix, name)
 		return err

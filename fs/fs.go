@@ -34,6 +34,10 @@ type Config struct {
 	// price of a HEAD per object.
 	Posix bool
 
+	// ReadAheadFiles opens the small files of a directory ahead of a program that
+	// opens one after another. What it reads may be a second old.
+	ReadAheadFiles bool
+
 	// ExclusiveAtOpen makes open(O_CREAT|O_EXCL) create the empty object at once,
 	// so that the loser among several hosts learns it at open and not at close.
 	ExclusiveAtOpen bool
@@ -90,6 +94,7 @@ type FS struct {
 	unsaved  unsaved
 	pending  pending
 	walks    walks
+	siblings siblings
 	failures failures
 	rescued  atomic.Int64 // files that went to the recovery directory
 	rescues  atomic.Int64 // attempts at that; they number the files

@@ -123,7 +123,13 @@ func (f *FS) refresh(ctx context.Context, h *handle) (keep bool, err error) {
 	if have == "" && hint.ETag != "" && hint.ETag == n.cached() {
 		have = hint.ETag // of another version not even the size is known
 	}
-	reader, info, same, err := f.xfer.Open(ctx, key, hint, have)
+	ask := f.xfer.Open
+	if f.cfg.ReadAheadFiles && h.read && !h.write {
+		ask = func(ctx context.Context, key string, hint s3.Object, have string) (*transfer.Reader, s3.Info, bool, error) {
+			return f.openObject(ctx, n, key, hint, have)
+		}
+	}
+	reader, info, same, err := ask(ctx, key, hint, have)
 	if errors.Is(err, s3.ErrNotFound) {
 		f.forgetName(n)
 		return false, syscall.ESTALE // the kernel looks again and finds what is there now, if anything
@@ -191,6 +197,7 @@ func (f *FS) noteName(n *node, info s3.Info) {
 		return
 	}
 	if prefix, ok := f.tree.key(dir); ok {
+		f.siblings.drop(prefix + n.part)
 		e := entry{kind: n.kind, part: n.part, size: info.Size, etag: info.ETag, mtime: info.LastModified, class: info.StorageClass}
 		if info.Metadata != nil {
 			p := parsePosix(info.Metadata)

@@ -213,6 +213,7 @@ func (m *move) arriveAll(ctx context.Context, copied map[string]copied, replaced
 		f.tree.unlink(replaced)
 	}
 	f.tree.move(m.n, m.to, m.newName, m.part+"/")
+	f.siblings.dropAll()
 	f.names.DropTree(m.oldKey)
 	f.names.DropTree(m.newKey)
 	if m.left {

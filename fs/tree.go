@@ -98,6 +98,14 @@ func (t *tree) child(dir *node, name string) *node {
 	return dir.children[name]
 }
 
+// isOpen reports whether a name is open here.
+func (t *tree) isOpen(dir *node, name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := dir.children[name]
+	return n != nil && n.file != nil
+}
+
 // keyLocked is the node's key, for a directory the prefix of what is in it.
 // It reports false when the name is gone. t.mu must be held.
 func (n *node) keyLocked() (string, bool) {
