@@ -93,8 +93,10 @@ func (fl *file) enter(h *handle) {
 }
 
 // sequential guesses from an open's flags that the program will write the file
-// once from start to end.
-func sequential(flags uint32) bool { return flags&syscall.O_ACCMODE == syscall.O_WRONLY }
+// once from start to end. mkstemp(3), and with it rsync, opens for reading, too.
+func sequential(flags uint32) bool {
+	return flags&syscall.O_ACCMODE == syscall.O_WRONLY || flags&syscall.O_EXCL != 0
+}
 
 // replace starts a new, empty content. fl.op must be held exclusively.
 func (fl *file) replace(ctx context.Context, sequential bool) error {

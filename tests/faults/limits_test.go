@@ -52,7 +52,7 @@ func TestFewDescriptors(t *testing.T) {
 // A full staging disk is ENOSPC at the write that filled it; what was there
 // before stays as it was, and with room again the mount goes on.
 func TestFullStagingDiskIsENOSPCAtWrite(t *testing.T) {
-	dir := tmpfs(t, "16m")
+	dir := harness.SmallDisk(t, "16m")
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	old := harness.Noise(1, 60<<20)
@@ -88,7 +88,7 @@ func TestFullStagingDiskIsENOSPCAtWrite(t *testing.T) {
 
 // A full cache directory costs speed, never an answer.
 func TestFullCacheDiskIsNoError(t *testing.T) {
-	dir := tmpfs(t, "4m")
+	dir := harness.SmallDisk(t, "4m")
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	for i := range 5 {
@@ -104,25 +104,6 @@ func TestFullCacheDiskIsNoError(t *testing.T) {
 			}
 		}
 	}
-}
-
-// tmpfs mounts a small disk that can be filled.
-func tmpfs(t *testing.T, size string) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("no small disk to be had here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmounting the small disk: %v", err)
-			syscall.Unmount(dir, syscall.MNT_DETACH)
-		}
-	})
-	return dir
 }
 
 // Thousands of files open at once (ten thousand in a soak), and big streams

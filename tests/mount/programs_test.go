@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,6 +95,22 @@ func TestRsyncTransfersNothingTheSecondTime(t *testing.T) {
 		m.Remount(t)
 	}
 	run(t, m.Dir, "rsync", "-a", "--delete", "--exclude=d*", tree+"/", "tree/")
+}
+
+// rsync opens what it writes for reading, too. It must not take the whole file's
+// room on the staging disk.
+func TestRsyncStreamsLargeFiles(t *testing.T) {
+	need(t, "rsync")
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	dir := t.TempDir()
+	data := harness.Noise(3, 200<<20)
+	write(t, filepath.Join(dir, "big"), data)
+	m := s.Mount(t, client.Bucket, "--memory-limit", "128M", "--stage-dir", filepath.Join(harness.SmallDisk(t, "16m"), "stage"))
+	run(t, m.Dir, "rsync", "-a", "--whole-file", filepath.Join(dir, "big"), "big")
+	if got := client.Get(t, "big"); !bytes.Equal(got, data) {
+		t.Errorf("the object has %d other bytes than the file's %d", len(got), len(data))
+	}
 }
 
 func TestSqlite(t *testing.T) {
