@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -12,8 +14,13 @@ import (
 	"github.com/cgs3fs/cgs3fs/s3"
 )
 
-// copyParallel is how many objects of a directory are copied at once.
-const copyParallel = 64
+// copyParallel is how many objects of a directory are copied at once. They are
+// deleted by a few bulk deletes at once, as servers work through one in order.
+const (
+	copyParallel   = 64
+	deleteParallel = 4
+	deleteBatch    = 100 // at least; at most S3's thousand in a request
+)
 
 // directory renames a directory: every object below is copied, then all are
 // deleted, 1,000 in a request. The tree changes in one step between; whoever
@@ -184,18 +191,36 @@ func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 		}
 		targets = append(targets, s3.Target{Key: o.Key, ETag: o.ETag, Weak: true})
 	}
-	err := m.fs.bucket.Delete(ctx, targets...)
-	var failed *s3.DeleteError
-	if errors.As(err, &failed) {
-		for _, err := range failed.Failed {
-			if !errors.Is(err, s3.ErrChanged) {
-				return failed
+	var left atomic.Bool
+	g, ctx := errgroup.WithContext(ctx)
+	for batch := range slices.Chunk(targets, max(len(targets)/deleteParallel, deleteBatch)) {
+		g.Go(func() error {
+			changed, err := deleteUnchanged(ctx, m.fs.bucket, batch)
+			if changed {
+				left.Store(true)
 			}
-			m.left = true
-		}
-		return nil
+			return err
+		})
 	}
+	err := g.Wait()
+	m.left = m.left || left.Load()
 	return err
+}
+
+// deleteUnchanged deletes targets but for those that are other versions by now,
+// and reports whether any was.
+func deleteUnchanged(ctx context.Context, b s3.Bucket, targets []s3.Target) (changed bool, err error) {
+	err = b.Delete(ctx, targets...)
+	var failed *s3.DeleteError
+	if !errors.As(err, &failed) {
+		return false, err
+	}
+	for _, err := range failed.Failed {
+		if !errors.Is(err, s3.ErrChanged) {
+			return false, failed
+		}
+	}
+	return true, nil
 }
 
 // arriveAll gives the directory its new place, and the open files below their

@@ -70,24 +70,32 @@ func (b *bench) prepare(ctx context.Context) error {
 	if _, err := b.client.CreateBucket(ctx, &awss3.CreateBucketInput{Bucket: &b.bucket}); err != nil {
 		return err
 	}
+	err := errors.Join(
+		b.fill(ctx, "read/big", 1, b.big()),
+		b.fill(ctx, "read/part%d", readers, b.big()/readers),
+		b.fill(ctx, "small/%04d", b.smalls(), smallSize),
+		b.fill(ctx, "list/%05d", b.listed(), 10),
+	)
+	for i := range b.listed() / 20 {
+		err = errors.Join(err, b.fill(ctx, fmt.Sprintf("tree/%03d/", i)+"%d", 10, 10))
+	}
+	return err
+}
+
+// fill makes n objects; key has a verb for their number, but for a single one.
+func (b *bench) fill(ctx context.Context, key string, n, size int) error {
 	var g errgroup.Group
 	g.SetLimit(8)
-	put := func(key string, size int) {
+	for i := range n {
+		key := key
+		if n > 1 {
+			key = fmt.Sprintf(key, i)
+		}
 		g.Go(func() error {
 			data := b.content(size)
 			_, err := b.client.PutObject(ctx, &awss3.PutObjectInput{Bucket: &b.bucket, Key: &key, Body: data, ContentLength: new(int64(size))})
 			return err
 		})
-	}
-	put("read/big", b.big())
-	for i := range readers {
-		put(fmt.Sprintf("read/part%d", i), b.big()/readers)
-	}
-	for i := range b.smalls() {
-		put(fmt.Sprintf("small/%04d", i), smallSize)
-	}
-	for i := range b.listed() {
-		put(fmt.Sprintf("list/%05d", i), 10)
 	}
 	return g.Wait()
 }

@@ -57,6 +57,11 @@ func (b *bench) measure(ctx context.Context, w io.Writer) (*results, error) {
 
 // once measures one row with one program on a fresh mount.
 func (b *bench) once(ctx context.Context, row row, program string) (took time.Duration, peak int64, err error) {
+	if row.prepare != nil {
+		if err := row.prepare(ctx, b); err != nil {
+			return 0, 0, err
+		}
+	}
 	m, err := b.mount(ctx, program)
 	if err != nil {
 		return 0, 0, err

@@ -20,25 +20,49 @@ const (
 
 // row is one measurement: do is timed and returns when the work was finished.
 type row struct {
-	name string
-	unit string                 // of the table
-	work func(b *bench) float64 // how much of the unit do does; 0: the unit is seconds
-	do   func(context.Context, *bench, *mounted) (time.Time, error)
+	name    string
+	unit    string                 // of the table
+	work    func(b *bench) float64 // how much of the unit do does; nil: the unit is seconds
+	prepare func(context.Context, *bench) error
+	do      func(context.Context, *bench, *mounted) (time.Time, error)
 }
 
 func mebibytes(b *bench) float64 { return float64(b.big()) / 1e6 }
 func files(b *bench) float64     { return float64(b.smalls()) }
+func moved(b *bench) float64     { return float64(b.smalls() / 2) }
 
 var rows = []row{
-	{"write 1 GiB", "MB/s", mebibytes, writeBig},
-	{"read 1 GiB, cold", "MB/s", mebibytes, func(_ context.Context, _ *bench, m *mounted) (time.Time, error) {
+	{"write 1 GiB", "MB/s", mebibytes, nil, writeBig},
+	{"read 1 GiB, cold", "MB/s", mebibytes, nil, func(_ context.Context, _ *bench, m *mounted) (time.Time, error) {
 		err := read(filepath.Join(m.dir, "read", "big"))
 		return time.Now(), err
 	}},
-	{"four readers, cold", "MB/s", mebibytes, readFour},
-	{"write 1,000 × 4 KiB", "files/s", files, writeSmall},
-	{"read 1,000 × 4 KiB, cold", "files/s", files, readSmall},
-	{"ls -l of 10,000, cold", "s", nil, listMany},
+	{"four readers, cold", "MB/s", mebibytes, nil, readFour},
+	{"write 1,000 × 4 KiB", "files/s", files, nil, writeSmall},
+	{"read 1,000 × 4 KiB, cold", "files/s", files, nil, readSmall(1)},
+	{"the same by 16 at once", "files/s", files, nil, readSmall(16)},
+	{"ls -l of 10,000, cold", "s", nil, nil, shell("ls -l list")},
+	{"find 500 × 10, cold", "s", nil, nil, shell("find tree")},
+	{"rm -r of 500", "files/s", moved, fillOld, func(ctx context.Context, b *bench, m *mounted) (time.Time, error) {
+		if _, err := shell("rm -r old")(ctx, b, m); err != nil {
+			return time.Time{}, err
+		}
+		return b.arrived(ctx, "old/", 0, smallSize)
+	}},
+	{"mv of a directory of 500", "files/s", moved, fillOld, func(ctx context.Context, b *bench, m *mounted) (time.Time, error) {
+		if _, err := shell("mv old new")(ctx, b, m); err != nil {
+			return time.Time{}, err
+		}
+		return b.arrived(ctx, "new/", b.smalls()/2, smallSize)
+	}},
+}
+
+// fillOld makes the directory that a row removes or renames.
+func fillOld(ctx context.Context, b *bench) error {
+	if err := b.remove(ctx, "old/"); err != nil {
+		return err
+	}
+	return b.fill(ctx, "old/%04d", b.smalls()/2, smallSize)
 }
 
 func writeBig(ctx context.Context, b *bench, m *mounted) (time.Time, error) {
@@ -96,23 +120,33 @@ func writeSmall(ctx context.Context, b *bench, m *mounted) (time.Time, error) {
 	return b.arrived(ctx, "new/", b.smalls(), smallSize)
 }
 
-func readSmall(_ context.Context, b *bench, m *mounted) (time.Time, error) {
-	for i := range b.smalls() {
-		data, err := os.ReadFile(filepath.Join(m.dir, "small", fmt.Sprintf("%04d", i)))
-		if err == nil && len(data) != smallSize {
-			err = fmt.Errorf("read %d bytes of a small file", len(data))
+// readSmall reads the small files in order, so many at once.
+func readSmall(width int) func(context.Context, *bench, *mounted) (time.Time, error) {
+	return func(_ context.Context, b *bench, m *mounted) (time.Time, error) {
+		var g errgroup.Group
+		g.SetLimit(width)
+		for i := range b.smalls() {
+			g.Go(func() error {
+				data, err := os.ReadFile(filepath.Join(m.dir, "small", fmt.Sprintf("%04d", i)))
+				if err == nil && len(data) != smallSize {
+					err = fmt.Errorf("read %d bytes of a small file", len(data))
+				}
+				return err
+			})
 		}
-		if err != nil {
-			return time.Time{}, err
-		}
+		err := g.Wait()
+		return time.Now(), err
 	}
-	return time.Now(), nil
 }
 
-func listMany(ctx context.Context, _ *bench, m *mounted) (time.Time, error) {
-	out, err := exec.CommandContext(ctx, "ls", "-l", filepath.Join(m.dir, "list")).CombinedOutput()
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ls: %w: %s", err, out)
+// shell runs a command in the mounted directory.
+func shell(command string) func(context.Context, *bench, *mounted) (time.Time, error) {
+	return func(ctx context.Context, _ *bench, m *mounted) (time.Time, error) {
+		cmd := exec.CommandContext(ctx, "sh", "-c", command)
+		cmd.Dir = m.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return time.Time{}, fmt.Errorf("%s: %w: %.200s", command, err, out)
+		}
+		return time.Now(), nil
 	}
-	return time.Now(), nil
 }
