@@ -103,11 +103,13 @@ func newApp() *cli.App {
 		EnableBashCompletion:   true,
 		Suggest:                true,
 		UseShortOptionHandling: true,
-		ExitErrHandler:         func(*cli.Context, error) {},
-		OnUsageError:           usageError,
-		CommandNotFound:        nil,
-		Action:                 noCommand,
-		Commands:               commands(),
+		// A comma may be part of a mount option's value and of a key: who wants lists splits them.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+		CommandNotFound:           nil,
+		Action:                    noCommand,
+		Commands:                  commands(),
 	}
 }
 
