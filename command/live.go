@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,15 +25,12 @@ type status struct {
 
 // mountAt finds the mount on a directory, or above it.
 func mountAt(arg string) (liveMount, error) {
-	dir, err := filepath.Abs(arg)
+	dir, err := mountpointPath(arg)
 	if err != nil {
 		return liveMount{}, err
 	}
 	if isDead(dir) {
-		return liveMount{}, fail(exitFailed, "the program behind %s has died", arg).try("cgs3fs mount heals it, umount -l %s clears it", arg)
-	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+		return liveMount{}, fail(exitFailed, "the program behind %s has died", arg).try("cgs3fs mount heals it, cgs3fs umount %s clears it", arg)
 	}
 	mounts, err := mountsAt(dir)
 	if err != nil {

@@ -72,10 +72,37 @@ type mountpoint struct {
 	made bool   // by us, and so removed by us
 }
 
+// mountpointPath is a path as the table of mounts has it: absolute and without
+// symbolic links. The last name is not looked at as EvalSymlinks does, for it may
+// be a mount whose program died, and that answers nothing.
+func mountpointPath(arg string) (string, error) {
+	dir, err := filepath.Abs(arg)
+	if err != nil {
+		return "", err
+	}
+	const links = 40 // as many as the kernel follows
+	for range links {
+		parent, err := filepath.EvalSymlinks(filepath.Dir(dir))
+		if err != nil {
+			return dir, nil // who uses it finds out what is wrong with it
+		}
+		dir = filepath.Join(parent, filepath.Base(dir))
+		target, err := os.Readlink(dir)
+		if err != nil {
+			break // no symbolic link
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(parent, target)
+		}
+		dir = target
+	}
+	return dir, nil
+}
+
 // prepareMountpoint checks everything about the directory that can fail. It
 // makes a missing one, and clears away a mount of ours whose program died.
 func prepareMountpoint(arg string, nonEmpty bool) (mountpoint, error) {
-	dir, err := filepath.Abs(arg)
+	dir, err := mountpointPath(arg)
 	if err != nil {
 		return mountpoint{}, err
 	}
@@ -95,10 +122,7 @@ func prepareMountpoint(arg string, nonEmpty bool) (mountpoint, error) {
 	case !st.IsDir():
 		return mountpoint{}, fail(exitUsage, "%s is not a directory", arg).try("a bucket is mounted at a directory, such as ./bucket")
 	}
-	m := mountpoint{made: made}
-	if m.dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return mountpoint{}, err
-	}
+	m := mountpoint{dir: dir, made: made}
 	if made {
 		return m, nil
 	}
@@ -135,10 +159,11 @@ func (m mountpoint) remove() {
 
 // isDead tells whether a directory is a mount whose program is gone. It asks
 // statfs, which the kernel never answers from what it remembers, and a live
-// mount of ours from memory.
+// mount of ours from memory. ECONNABORTED is the answer when it dies meanwhile.
 func isDead(dir string) bool {
 	var st unix.Statfs_t
-	return errors.Is(unix.Statfs(dir, &st), syscall.ENOTCONN)
+	err := unix.Statfs(dir, &st)
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 // healDead unmounts what a program of ours that died has left on a directory.

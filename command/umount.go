@@ -108,9 +108,9 @@ func keptError(c *cli.Context, s status) error {
 
 // umountDead clears a mount whose program died.
 func umountDead(c *cli.Context) (done bool, err error) {
-	dir := c.Args().First()
-	if !isDead(dir) {
-		return false, nil
+	dir, err := mountpointPath(c.Args().First())
+	if err != nil || !isDead(dir) {
+		return false, err
 	}
 	if err := healDead(dir); err != nil {
 		return false, err
