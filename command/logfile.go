@@ -85,8 +85,8 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// logSink is where the log goes: to the caller's standard error while the
-// checks run, then to the log file of a mount in the background.
+// logSink is where the log goes: to the caller's standard error, and after
+// detach to the log file, if there is one.
 type logSink struct {
 	w     io.Writer
 	later io.Writer

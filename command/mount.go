@@ -162,7 +162,11 @@ func (p *mountPlan) run(c *cli.Context) error {
 	if err := p.chooseLog(c, sink); err != nil {
 		return err
 	}
-	b, err := openBucket(c, p.source, findingLog(c, log))
+	if isDaemon() {
+		sink.detach()
+		log = alsoTold(c, log)
+	}
+	b, err := openBucket(c, p.source, log)
 	if err != nil {
 		return err
 	}
@@ -178,7 +182,6 @@ func (p *mountPlan) run(c *cli.Context) error {
 	}
 	text := p.welcome(b, m)
 	if isDaemon() {
-		sink.detach()
 		if err := detachFromTerminal(text); err != nil {
 			return errors.Join(err, mounted.Unmount())
 		}
@@ -191,12 +194,9 @@ func (p *mountPlan) run(c *cli.Context) error {
 	return p.serve(c, e, mounted, m, log)
 }
 
-// findingLog is the log of finding the bucket, and later of its key. In the
-// background the log is a file, so the user is told of warnings as well.
-func findingLog(c *cli.Context, log *slog.Logger) *slog.Logger {
-	if !isDaemon() {
-		return log
-	}
+// alsoTold is the log of a mount in the background, which is a file: as long as
+// the terminal is the caller's, the caller is told of warnings as well.
+func alsoTold(c *cli.Context, log *slog.Logger) *slog.Logger {
 	return slog.New(slog.NewMultiHandler(notices(c).Handler(), log.Handler()))
 }
 
