@@ -35,6 +35,12 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
+			// Some scripts run the program as somebody else, who must get at it.
+			for _, dir := range []string{filepath.Dir(env.WorkDir), env.WorkDir} {
+				if err := os.Chmod(dir, 0o711); err != nil {
+					return err
+				}
+			}
 			home := filepath.Join(env.WorkDir, "home")
 			for _, dir := range []string{home, filepath.Join(home, "tmp"), filepath.Join(home, "run")} {
 				if err := os.MkdirAll(dir, 0o700); err != nil {
