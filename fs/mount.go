@@ -51,10 +51,10 @@ func Mount(f *FS, dir string) (*Mounted, error) {
 		return nil, fmt.Errorf("mounting at %s: %w", dir, err)
 	}
 	f.server = server
+	// Not WaitMount: NewServer has answered the kernel already, and WaitMount opens
+	// a file in the mount. A process that is killed just then closes that file
+	// before it closes /dev/fuse, waits for its own answer, and never ends.
 	go server.Serve()
-	if err := server.WaitMount(); err != nil {
-		return nil, fmt.Errorf("mounting at %s: %w", dir, err)
-	}
 	raiseReadAhead(dir, f.log)
 	return &Mounted{f, dir}, nil
 }

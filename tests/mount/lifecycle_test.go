@@ -166,6 +166,41 @@ func TestDeadMountIsHealed(t *testing.T) {
 	write(t, m.Path("other"), []byte("x"))
 }
 
+// A program that is killed in the moment of mounting ends. One that used its own
+// mount then would wait for its own answer for ever.
+func TestKilledWhileMountingEnds(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	m := s.Prepare(t, client.Bucket, harness.MountOptions{})
+	program, err := harness.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		cmd := exec.Command(program, "mount", "--foreground", "s3://"+client.Bucket, m.Dir)
+		cmd.Env = m.Env()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for start := time.Now(); !harness.Mounted(m.Dir) && time.Since(start) < time.Minute; {
+			time.Sleep(50 * time.Microsecond)
+		}
+		time.Sleep(time.Duration(i%20) * 100 * time.Microsecond)
+		cmd.Process.Kill()
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			syscall.Unmount(m.Dir, syscall.MNT_FORCE) // gives it the answer that it waits for
+			t.Fatalf("run %d: the program was killed 10 seconds ago, and is still there", i)
+		}
+		if r := m.Run(t.Context(), "umount", m.Dir); r.Status != 0 {
+			t.Fatalf("clearing the dead mount: exit status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
+		}
+	}
+}
+
 func TestLiveMountIsRefused(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
