@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -31,10 +32,18 @@ func Run(args []string) int {
 	if completing(args) {
 		app.UseShortOptionHandling = false // with it the library stumbles over half a flag
 	} else {
-		args = flagsFirst(app, args)
+		args = flagsFirst(app, helpAsked(args))
 	}
 	err := app.RunContext(ctx, args)
 	return report(os.Stderr, ctx, err)
+}
+
+// helpAsked lets "help COMMAND" ask for help, as with git and cf.
+func helpAsked(args []string) []string {
+	if len(args) < 2 || args[1] != "help" {
+		return args
+	}
+	return slices.Concat(args[:1], args[2:], []string{"--help"})
 }
 
 // completing tells whether it is a shell that asks, for what may come next.
@@ -85,7 +94,7 @@ func report(w io.Writer, ctx context.Context, err error) int {
 
 // printError prints one error as one line, and a hint if there is one.
 func printError(w io.Writer, err error) {
-	if text := err.Error(); text != "" {
+	if text := strings.TrimSpace(err.Error()); text != "" {
 		fmt.Fprintln(w, "cgs3fs: "+strings.ReplaceAll(text, "\n", "; "))
 	}
 	if hint := hintOf(err); hint != "" {
@@ -157,8 +166,18 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.HelpName != "" {
 		name = c.Command.HelpName // with its parents
 	}
-	text := strings.Replace(err.Error(), "flag provided but not defined: ", "there is no option ", 1)
-	return usagef("%s", text).try("%s --help lists the options", name)
+	option, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return usagef("%w", err).try("%s --help lists the options", name)
+	}
+	if len(option) == 1 {
+		return usagef("there is no option -%s", option).try("%s --help lists the options", name)
+	}
+	e := usagef("there is no option --%s", option)
+	if near := nearest(option, c.Command.Flags); near != "" {
+		return e.try("do you mean --%s? %s --help lists them", near, name)
+	}
+	return e.try("%s --help lists them", name)
 }
 
 func usagef(format string, args ...any) *exitError { return fail(exitUsage, format, args...) }

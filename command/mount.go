@@ -35,7 +35,6 @@ func mountFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "o", Usage: "mount options, `OPT,OPT=VALUE`: any flag of this command, and mount(8)'s", KeepSpace: true},
 		&cli.BoolFlag{Name: "read-only", Usage: "refuse every change", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "allow-other", Usage: "let other users in", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "allow-root", Usage: "let root in", DisableDefaultText: true},
 		&cli.IntFlag{Name: "uid", Usage: "owner of the files", DefaultText: "yours", Value: -1},
 		&cli.IntFlag{Name: "gid", Usage: "group of the files", DefaultText: "yours", Value: -1},
 		&cli.StringFlag{Name: "file-mode", Usage: "permissions of files", Value: "0644"},
@@ -114,7 +113,7 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 	p.fs = fs.Config{
 		UID: v.id("uid", os.Geteuid()), GID: v.id("gid", os.Getegid()),
 		FileMode: v.mode("file-mode"), DirMode: v.mode("dir-mode"),
-		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"), AllowRoot: c.Bool("allow-root"),
+		ReadOnly: c.Bool("read-only"), AllowOther: c.Bool("allow-other"),
 		Posix: c.Bool("posix-metadata"), TTL: v.ttl("metadata-ttl"), ExclusiveAtOpen: c.Bool("exclusive-at-open"),
 		ReadAheadFiles: c.Bool("read-ahead-files"),
 	}
@@ -131,9 +130,6 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 	if p.part < s3.MinPartSize || p.part > s3.MaxPartSize {
 		return nil, usagef("--part-size must be between 5M and 5G")
 	}
-	if p.fs.AllowOther && p.fs.AllowRoot {
-		return nil, usagef("--allow-other and --allow-root exclude each other")
-	}
 	if dir := c.String("cache"); dir != "" {
 		if p.cacheDir, err = filepath.Abs(dir); err != nil {
 			return nil, err
@@ -146,7 +142,7 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 // run mounts, and returns when the mount is over. Every check that can fail
 // comes before the terminal is given up.
 func (p *mountPlan) run(c *cli.Context) error {
-	if err := checkFUSE(p.fs.AllowOther || p.fs.AllowRoot); err != nil {
+	if err := checkFUSE(p.fs.AllowOther); err != nil {
 		return err
 	}
 	m, err := prepareMountpoint(p.at, p.nonEmpty)

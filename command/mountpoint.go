@@ -250,7 +250,7 @@ func checkFUSE(allowOther bool) error {
 		return err
 	}
 	if allowOther && !userAllowOther() {
-		return fail(exitDenied, "--allow-other and --allow-root are for root, unless /etc/fuse.conf says user_allow_other").
+		return fail(exitDenied, "--allow-other is for root, unless /etc/fuse.conf says user_allow_other").
 			try("ask an administrator to add that line")
 	}
 	return nil

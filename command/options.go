@@ -59,13 +59,18 @@ func applyOption(c *cli.Context, option string) error {
 	return e.try("cgs3fs mount --help lists them")
 }
 
-// nearest is the flag that a mistyped name most likely means.
-func nearest(name string, flags []cli.Flag) string {
+// nearest is the flag that a mistyped name most likely means, if any. The library
+// always finds one; one that does not even begin alike is no help.
+func nearest(typed string, flags []cli.Flag) string {
 	near := cli.SuggestFlag
-	if near == nil {
+	if near == nil || typed == "" {
 		return ""
 	}
-	return strings.TrimLeft(near(flags, name, true), "-")
+	name := strings.TrimLeft(near(flags, typed, true), "-")
+	if name == "" || name[0] != typed[0] {
+		return ""
+	}
+	return name
 }
 
 // splitOptions cuts at commas; a backslash takes the next byte as it is.

@@ -74,7 +74,7 @@ func listMounts(c *cli.Context) error {
 func printStatus(c *cli.Context, m liveMount, s status) error {
 	rows := [][]string{
 		{"mounted at", m.dir},
-		{"bucket", s.More.Bucket + " " + s.More.Prefix},
+		{"bucket", s.Source},
 		{"credentials", s.More.Credentials},
 		{"since", s.Began.Format(time.RFC3339)},
 		{"process", fmt.Sprintf("%d, version %s", s.PID, s.More.Version)},

@@ -193,8 +193,11 @@ func (m liveMount) unsavedError(cause error) error {
 		try("the mount goes on; try again, or --force: what is unsaved then goes to %s", s.Recovery)
 }
 
-// left says how much is unsaved, and why.
+// left says how much is unsaved, and why. Where no content is, attributes are.
 func left(s status) string {
+	if len(s.Unsaved) == 0 {
+		return "modes, times or owners of some files"
+	}
 	var bytes int64
 	var names []string
 	why := ""
