@@ -9,12 +9,14 @@ import (
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/posixtest"
+	"golang.org/x/sys/unix"
 
 	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
 
 // refused lists the tests of go-fuse's suite that do not hold here, each with
-// the reason, which SEMANTICS.md gives to users as well.
+// the reason, which SEMANTICS.md gives to users as well. TestRefusals holds what
+// happens instead.
 var refused = map[string]string{
 	"Tmpfile":             "S3 has no nameless objects: O_TMPFILE is EOPNOTSUPP",
 	"XAttrLarge":          "S3 keeps 2 KB of metadata with an object: more is ENOSPC",
@@ -81,6 +83,50 @@ func TestRefusals(t *testing.T) {
 			return errors.Join(os.Mkdir(m.Path("other"), 0o755), os.Rename(m.Path("other"), m.Path("full")))
 		}, syscall.ENOTEMPTY},
 		{"file in the place of a directory", func() error { return os.Rename(m.Path("file"), m.Path("full")) }, syscall.EISDIR},
+		{"exchanging rename", func() error {
+			return unix.Renameat2(unix.AT_FDCWD, m.Path("file"), unix.AT_FDCWD, m.Path("full"), unix.RENAME_EXCHANGE)
+		}, syscall.EINVAL},
+		{"nameless file", func() error {
+			fd, err := unix.Open(m.Dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		}, syscall.EOPNOTSUPP},
+		{"hole punched", func() error {
+			return withFile(m.Path("file"), func(fd int) error {
+				return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 4)
+			})
+		}, syscall.EOPNOTSUPP},
+		{"space reserved beyond the end", func() error {
+			return withFile(m.Path("file"), func(fd int) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, 1<<20) })
+		}, syscall.EOPNOTSUPP},
+		{"more attributes than S3 keeps", func() error {
+			return unix.Setxattr(m.Path("file"), "user.large", make([]byte, 4096), 0)
+		}, syscall.ENOSPC},
+		{"attribute with a name that no header can have", func() error {
+			return unix.Setxattr(m.Path("file"), "user.A name", []byte("x"), 0)
+		}, syscall.EOPNOTSUPP},
+		{"attribute of another kind", func() error {
+			return unix.Setxattr(m.Path("file"), "trusted.x", []byte("x"), 0)
+		}, syscall.EOPNOTSUPP},
+		{"name of the escape that is no escape", func() error { return os.Mkdir(m.Path("@s3x"), 0o755) }, syscall.EINVAL},
+		{"name of a symbolic link's object", func() error { return os.WriteFile(m.Path("x.rclonelink"), nil, 0o644) }, syscall.EINVAL},
+		{"fstat of a directory that was replaced", func() error {
+			if err := errors.Join(os.Mkdir(m.Path("below"), 0o755), os.Mkdir(m.Path("above"), 0o755)); err != nil {
+				return err
+			}
+			dir, err := os.Open(m.Path("below"))
+			if err != nil {
+				return err
+			}
+			defer dir.Close()
+			if err := syscall.Rename(m.Path("above"), m.Path("below")); err != nil {
+				return err
+			}
+			_, err = dir.Stat()
+			return err
+		}, syscall.ESTALE},
 		{"directory in the place of a file", func() error { return os.Rename(m.Path("full"), m.Path("file")) }, syscall.ENOTDIR},
 	} {
 		t.Run(row.what, func(t *testing.T) {
@@ -93,4 +139,13 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withFile calls do with a descriptor that can be written.
+func withFile(path string, do func(fd int) error) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(int(f.Fd())), f.Close())
 }
