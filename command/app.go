@@ -80,6 +80,9 @@ func report(w io.Writer, ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if errors.Is(err, errSaid) {
+		return statusOf(err)
+	}
 	var i interrupted
 	if errors.As(context.Cause(ctx), &i) {
 		fmt.Fprintln(w, "cgs3fs: interrupted")
@@ -94,9 +97,8 @@ func report(w io.Writer, ctx context.Context, err error) int {
 
 // printError prints one error as one line, and a hint if there is one.
 func printError(w io.Writer, err error) {
-	if text := strings.TrimSpace(err.Error()); text != "" {
-		fmt.Fprintln(w, "cgs3fs: "+strings.ReplaceAll(text, "\n", "; "))
-	}
+	text := strings.TrimSpace(err.Error())
+	fmt.Fprintln(w, "cgs3fs: "+strings.ReplaceAll(text, "\n", "; "))
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintln(w, "  "+hint)
 	}

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -110,7 +109,7 @@ func examine(c *cli.Context, mounts func() ([]liveMount, error)) error {
 		err = e.print(c.App.Writer)
 	}
 	if status := e.status(); err == nil && status != exitOK {
-		return &exitError{status: status, err: errors.New("")}
+		return &exitError{status: status, err: errSaid}
 	}
 	return err
 }

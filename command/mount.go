@@ -90,7 +90,8 @@ func mountAction(c *cli.Context) error {
 // missing: short, because programs wait for files of others by looking again.
 const negativeTTL = time.Second
 
-// errSaid is an error that the process in the background has printed already.
+// errSaid is an error that was printed already, such as by the process in the
+// background.
 var errSaid = errors.New("")
 
 func planMount(c *cli.Context) (*mountPlan, error) {
