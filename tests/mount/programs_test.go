@@ -133,6 +133,22 @@ func TestSqlite(t *testing.T) {
 	}
 }
 
+// Locks of one program keep another one out, and end with it. sqlite3 takes
+// fcntl locks, flock(1) the other kind.
+func TestLocksKeepOthersOut(t *testing.T) {
+	need(t, "flock", "sqlite3")
+	s := harness.NewServer(t)
+	m := s.Mount(t, s.Bucket(t).Bucket)
+	for name, script := range map[string]string{
+		"flock": `touch f && flock f sh -c '! flock -n f true' && flock -n f true && flock -s f flock -ns f true`,
+		"fcntl": `sqlite3 db 'create table t (n)'
+			printf '%s\n' 'begin immediate;' '.shell sqlite3 db "insert into t values (1)" 2>&1' 'commit;' | sqlite3 db | grep -q locked
+			sqlite3 db 'insert into t values (2)' && test "$(sqlite3 db 'select n from t')" = 2`,
+	} {
+		t.Run(name, func(t *testing.T) { run(t, m.Dir, "sh", "-ec", script) })
+	}
+}
+
 // Editors save in these ways; each must leave the new content, and no more.
 func TestEditorSaves(t *testing.T) {
 	s := harness.NewServer(t)
