@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,6 +106,9 @@ func planMount(c *cli.Context) (*mountPlan, error) {
 		p.source, p.at = c.Args().Get(0), c.Args().Get(1)
 	default:
 		return nil, usagef("mount takes a source and a directory, not %q too", c.Args().Get(2)).try("options go before them")
+	}
+	if slices.Contains(c.Args().Slice(), "") {
+		return nil, usagef("an argument is empty").try(unsetVariable)
 	}
 	if strings.HasPrefix(p.at, "s3://") {
 		return nil, usagef("%s is a bucket: the directory is missing", p.at).try("cgs3fs mount %s ./bucket", p.at)

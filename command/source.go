@@ -50,9 +50,18 @@ func spaceFlags() []cli.Flag {
 
 const categorySource = "Which bucket:"
 
+// unsetVariable is the hint where something is empty: what the user did not name
+// must not become another bucket or another directory.
+const unsetVariable = "is a variable of the shell not set?"
+
 // requestOf is what the flags ask for. A positional argument may name the
 // service, or the bucket as s3://BUCKET/PREFIX/.
 func requestOf(c *cli.Context, positional string, log *slog.Logger) (creds.Request, error) {
+	for _, name := range []string{"bucket", "service", "key", "app", "org", "space", "credentials", "profile"} {
+		if c.IsSet(name) && c.String(name) == "" {
+			return creds.Request{}, usagef("--%s is empty", name).try(unsetVariable)
+		}
+	}
 	r := creds.Request{
 		Bucket: c.String("bucket"), Prefix: c.String("prefix"),
 		EndpointURL: c.String("endpoint-url"), Region: c.String("region"), Profile: c.String("profile"),
@@ -82,6 +91,9 @@ func positionalSource(r *creds.Request, arg string) error {
 	case arg == "":
 	case isURL:
 		bucket, prefix, _ := strings.Cut(rest, "/")
+		if bucket == "" {
+			return usagef("%q names no bucket", arg).try(unsetVariable)
+		}
 		if r.Bucket != "" && r.Bucket != bucket {
 			return usagef("%q and --bucket %q contradict each other", arg, r.Bucket)
 		}
@@ -231,6 +243,8 @@ func checkError(b creds.Binding, err error) error {
 		return e.try("the key from %s may not use this bucket", b.Source)
 	case errors.Is(err, s3.ErrNoBucket):
 		return e.try("check the bucket's name and the region; the key came from %s", b.Source)
+	case errors.Is(err, s3.ErrUntrusted):
+		return e.try("--ca-bundle FILE adds certificates to trust; a server without TLS has an address with http://")
 	case errors.Is(err, s3.ErrUnavailable):
 		return e.try("is %s reachable from here (network, proxy, VPN)?", endpointOf(b))
 	}

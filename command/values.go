@@ -1,6 +1,7 @@
 package command
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -83,9 +84,14 @@ func (v *values) mode(name string) uint32 {
 	return uint32(n)
 }
 
+// id reads the number of a user or a group.
 func (v *values) id(name string, otherwise int) uint32 {
-	if n := v.c.Int(name); n >= 0 {
-		return uint32(n)
+	if !v.c.IsSet(name) {
+		return uint32(otherwise)
 	}
-	return uint32(otherwise)
+	n := v.c.Int(name)
+	if (n < 0 || n >= math.MaxUint32) && v.err == nil { // the last one means nobody to the kernel
+		v.err = usagef("--%s %d is no %s", name, n, name)
+	}
+	return uint32(n)
 }
