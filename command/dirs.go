@@ -8,27 +8,28 @@ import (
 )
 
 // stateDir is where what must outlive a run is kept: recovery files, uploads
-// under way, logs. Root without a home, as under systemd, has /var/lib.
+// under way, logs. Root's is one place, whatever HOME is: a mount at boot has none,
+// and who looks later for what it could not save has.
 func stateDir() (string, error) {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "cgs3fs"), nil
 	}
-	if home, err := os.UserHomeDir(); err == nil && home != "/" {
-		return filepath.Join(home, ".local", "state", "cgs3fs"), nil
-	}
 	if os.Geteuid() == 0 {
 		return "/var/lib/cgs3fs", nil
+	}
+	if home, err := os.UserHomeDir(); err == nil && home != "/" {
+		return filepath.Join(home, ".local", "state", "cgs3fs"), nil
 	}
 	return "", fail(exitFailed, "no place for state: neither HOME nor XDG_STATE_HOME is set")
 }
 
 // cacheDir is where what may vanish is kept: bytes on their way.
 func cacheDir() (string, error) {
+	if os.Geteuid() == 0 && !filepath.IsAbs(os.Getenv("XDG_CACHE_HOME")) {
+		return "/var/cache/cgs3fs", nil
+	}
 	if dir, err := os.UserCacheDir(); err == nil {
 		return filepath.Join(dir, "cgs3fs"), nil
-	}
-	if os.Geteuid() == 0 {
-		return "/var/cache/cgs3fs", nil
 	}
 	return "", fail(exitFailed, "no place for a cache: neither HOME nor XDG_CACHE_HOME is set")
 }

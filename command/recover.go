@@ -83,6 +83,10 @@ func keptFiles(warn func(format string, args ...any)) ([]kept, error) {
 	if err != nil {
 		return nil, err
 	}
+	return keptIn(dir, warn)
+}
+
+func keptIn(dir string, warn func(format string, args ...any)) ([]kept, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func umountAction(c *cli.Context) error {
 // keptError names what a mount could not save while it lived: its programs were
 // told, and the data is on this machine.
 func keptError(c *cli.Context, s status) error {
-	files, err := keptFiles(func(f string, a ...any) { notef(c, f, a...) })
+	files, err := keptIn(s.Recovery, func(f string, a ...any) { notef(c, f, a...) })
 	if err != nil {
 		return err
 	}
