@@ -52,8 +52,9 @@ func (e *examination) mounts(list func() ([]liveMount, error)) {
 	var wg sync.WaitGroup
 	for i, m := range all {
 		wg.Go(func() {
-			_, errs[i] = within(statTime, func() (st unix.Stat_t, err error) {
-				return st, unix.Stat(m.dir, &st)
+			// Not stat, which the kernel answers from memory for a while.
+			_, errs[i] = within(statTime, func() (st unix.Statfs_t, err error) {
+				return st, unix.Statfs(m.dir, &st)
 			})
 		})
 	}
@@ -61,7 +62,7 @@ func (e *examination) mounts(list func() ([]liveMount, error)) {
 	bad := 0
 	for i, m := range all {
 		switch {
-		case errors.Is(errs[i], syscall.ENOTCONN):
+		case saysDead(errs[i]):
 			bad++
 			e.warn("mounts", "cgs3fs umount "+m.dir, "the program behind the mount at %s has died", m.dir)
 		case errors.Is(errs[i], context.DeadlineExceeded):

@@ -30,7 +30,7 @@ func mountAt(arg string) (liveMount, error) {
 		return liveMount{}, err
 	}
 	if isDead(dir) {
-		return liveMount{}, fail(exitFailed, "the program behind %s has died", arg).try("cgs3fs mount heals it, cgs3fs umount %s clears it", arg)
+		return liveMount{}, died(arg)
 	}
 	mounts, err := mountsAt(dir)
 	if err != nil {
@@ -40,6 +40,10 @@ func mountAt(arg string) (liveMount, error) {
 		return liveMount{}, fail(exitNotFound, "no bucket is mounted at %s", arg).try("cgs3fs status lists the mounts")
 	}
 	return liveMount{dir}, nil
+}
+
+func died(dir string) error {
+	return fail(exitFailed, "the program behind %s has died", dir).try("cgs3fs mount heals it, cgs3fs umount %s clears it", dir)
 }
 
 // statusWait is how long a mount may take to tell its status, which it does from
@@ -58,6 +62,9 @@ func (m liveMount) status() (status, error) {
 func (m liveMount) askStatus() (status, error) {
 	buf := make([]byte, 64<<10)
 	n, err := unix.Getxattr(m.dir, fs.StatusXattr, buf)
+	if saysDead(err) { // since it was found
+		return status{}, died(m.dir)
+	}
 	if err != nil {
 		return status{}, fmt.Errorf("asking the mount at %s: %w", m.dir, err)
 	}

@@ -159,10 +159,16 @@ func (m mountpoint) remove() {
 
 // isDead tells whether a directory is a mount whose program is gone. It asks
 // statfs, which the kernel never answers from what it remembers, and a live
-// mount of ours from memory. ECONNABORTED is the answer when it dies meanwhile.
+// mount of ours from memory. ECONNABORTED is the answer when it dies meanwhile,
+// and none at all is that of a program that was stopped, which is not dead.
 func isDead(dir string) bool {
-	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
+	_, err := within(statusWait, func() (st unix.Statfs_t, err error) {
+		return st, unix.Statfs(dir, &st)
+	})
+	return saysDead(err)
+}
+
+func saysDead(err error) bool {
 	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED)
 }
 
