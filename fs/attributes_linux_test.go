@@ -65,6 +65,9 @@ func TestAttributesAreTriedAgain(t *testing.T) {
 	if err := r.fs.Sync(t.Context()); err == nil {
 		t.Error("a sync that could not write the attributes succeeded")
 	}
+	if left := r.fs.Status().Unsaved; len(left) != 1 || left[0].Path != "/f" || left[0].Why == "" {
+		t.Errorf("status names %+v", left)
+	}
 	r.must(r.fs.Sync(t.Context()))
 	if got := r.metadata("f")["mode"]; got != "33152" {
 		t.Errorf("mode %q in the bucket", got)

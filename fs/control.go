@@ -78,12 +78,13 @@ func (f *FS) Status() Status {
 	if f.cfg.Report != nil {
 		s.More = f.cfg.Report()
 	}
-	for i, fl := range f.unsaved.list() {
-		if i == maxListed {
-			break
-		}
+	for _, fl := range f.unsaved.list() {
 		s.Unsaved = append(s.Unsaved, fl.report())
 	}
+	for n, why := range f.pending.failed() {
+		s.Unsaved = append(s.Unsaved, UnsavedFile{Path: f.tree.path(n), Why: why.Error()})
+	}
+	s.Unsaved = s.Unsaved[:min(len(s.Unsaved), maxListed)]
 	return s
 }
 

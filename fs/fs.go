@@ -25,7 +25,6 @@ type Config struct {
 
 	ReadOnly    bool
 	AllowOther  bool
-	AllowRoot   bool
 	TTL         time.Duration // how old names and sizes in listings may be; 0: always asked
 	NegativeTTL time.Duration // the same for names that are not there; at most TTL
 	NamesMemory int64         // bytes for remembered names; 16 MiB if zero

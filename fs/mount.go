@@ -76,9 +76,6 @@ func (f *FS) options() *fuse.MountOptions {
 		Options:                  append([]string{"default_permissions"}, f.cfg.Options...),
 		Logger:                   log.New(&logWriter{f.log}, "", 0),
 	}
-	if f.cfg.AllowRoot {
-		o.Options = append(o.Options, "allow_root")
-	}
 	if f.cfg.ReadOnly {
 		o.Options = append(o.Options, "ro")
 	}

@@ -69,6 +69,11 @@ func mountOver(t *testing.T, mem *s3test.Mem, cfg Config) *rig {
 	if r.m, err = Mount(r.fs, r.dir); err != nil {
 		t.Fatal(err)
 	}
+	// Tests use the mount in the process that serves it: the runtime's poller must
+	// not ask it, and the first question teaches the kernel that.
+	if err := r.fs.server.WaitMount(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		r.unmount()
 		if err := xfer.Close(); err != nil {

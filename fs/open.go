@@ -290,6 +290,9 @@ func (f *FS) newName(ctx context.Context, dir *node, name string) (part string, 
 	if !ok {
 		return "", syscall.ENOENT
 	}
+	if prefix+part == "" {
+		return "", syscall.EINVAL // no object has an empty key
+	}
 	if len(prefix)+len(part)+len(linkSuffix) > s3.MaxKeyLength {
 		return "", syscall.ENAMETOOLONG
 	}

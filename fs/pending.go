@@ -18,8 +18,8 @@ import (
 // (see tree.hold).
 type pending struct {
 	mu    sync.Mutex
-	nodes map[*node]bool // guarded by mu
-	armed bool           // guarded by mu; a flush is on its way
+	nodes map[*node]error // guarded by mu; why they could not be written, if that was tried
+	armed bool            // guarded by mu; a flush is on its way
 }
 
 const (
@@ -36,17 +36,17 @@ func (f *FS) change(n *node, v version, edit func(*owned)) {
 	edit(o)
 	o.dirty = true
 	n.mu.Unlock()
-	f.pending.add(f, n)
+	f.pending.add(f, n, nil)
 	f.pending.arm(f, attributeDelay)
 }
 
-func (p *pending) add(f *FS, n *node) {
+func (p *pending) add(f *FS, n *node, why error) {
 	p.mu.Lock()
-	known := p.nodes[n]
+	_, known := p.nodes[n]
 	if p.nodes == nil {
-		p.nodes = map[*node]bool{}
+		p.nodes = map[*node]error{}
 	}
-	p.nodes[n] = true
+	p.nodes[n] = why
 	p.mu.Unlock()
 	if !known {
 		f.tree.hold(n)
@@ -94,6 +94,15 @@ func (p *pending) len() int {
 	return len(p.nodes)
 }
 
+// failed is the nodes whose attributes could not be written, and why.
+func (p *pending) failed() map[*node]error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failed := maps.Clone(p.nodes)
+	maps.DeleteFunc(failed, func(_ *node, why error) bool { return why == nil })
+	return failed
+}
+
 // flush writes the attributes that wait. It tries every node and returns the
 // first error; what could not be written waits on.
 func (p *pending) flush(ctx context.Context, f *FS) error {
@@ -105,7 +114,7 @@ func (p *pending) flush(ctx context.Context, f *FS) error {
 			err := f.saveAttributes(ctx, n)
 			if err != nil {
 				err = fmt.Errorf("attributes of %s: %w", f.tree.path(n), err)
-				p.add(f, n)
+				p.add(f, n, err)
 			}
 			return err
 		})

@@ -111,6 +111,7 @@ func TestRefusals(t *testing.T) {
 			return unix.Setxattr(m.Path("file"), "trusted.x", []byte("x"), 0)
 		}, syscall.EOPNOTSUPP},
 		{"name of the escape that is no escape", func() error { return os.Mkdir(m.Path("@s3x"), 0o755) }, syscall.EINVAL},
+		{"name of the empty key", func() error { return os.WriteFile(m.Path("@s3:"), []byte("x"), 0o644) }, syscall.EINVAL},
 		{"name of a symbolic link's object", func() error { return os.WriteFile(m.Path("x.rclonelink"), nil, 0o644) }, syscall.EINVAL},
 		{"fstat of a directory that was replaced", func() error {
 			if err := errors.Join(os.Mkdir(m.Path("below"), 0o755), os.Mkdir(m.Path("above"), 0o755)); err != nil {
