@@ -106,60 +106,6 @@ func TestFullCacheDiskIsNoError(t *testing.T) {
 	}
 }
 
-// Thousands of files open at once (ten thousand in a soak), and big streams
-// besides, fit the budget.
-func TestManyOpenFilesFitTheBudget(t *testing.T) {
-	const limit, overhead = 256 << 20, 64 << 20
-	files := 2_000
-	if harness.Soak() {
-		files = 10_000
-	}
-	raiseDescriptors(t, uint64(files)+1000)
-	s := harness.NewServer(t)
-	client := s.Bucket(t)
-	var g errgroup.Group
-	g.SetLimit(16)
-	for i := range files {
-		g.Go(func() error {
-			return client.Write(t.Context(), fmt.Sprintf("many/%05d", i), harness.Noise(uint64(i), 2000))
-		})
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	m := s.Mount(t, client.Bucket, "--memory-limit", "256M")
-	open := make([]*os.File, files)
-	defer func() {
-		for _, f := range open {
-			f.Close()
-		}
-	}()
-	buf := make([]byte, 100)
-	for i := range open {
-		f, err := os.Open(m.Path("many", fmt.Sprintf("%05d", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		open[i] = f
-		if _, err := f.ReadAt(buf, 10); err != nil {
-			t.Fatalf("file %d: %v", i, err)
-		}
-	}
-	for i := range 4 {
-		g.Go(func() error {
-			return os.WriteFile(m.Path(fmt.Sprintf("stream%d", i)), harness.Noise(uint64(i), 128<<20), 0o644)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	if peak := m.PeakRSS(t); peak > limit+overhead {
-		t.Errorf("peak RSS is %d MiB, over %d MiB", peak>>20, (limit+overhead)>>20)
-	} else {
-		t.Logf("peak RSS: %d MiB", peak>>20)
-	}
-}
-
 func raiseDescriptors(t *testing.T, n uint64) {
 	t.Helper()
 	var limit syscall.Rlimit

@@ -1,11 +1,7 @@
 package mount
 
 import (
-	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"testing"
 
@@ -58,43 +54,6 @@ func TestFiveThousandFilesInOneDirectory(t *testing.T) {
 	}
 }
 
-// pattern writes content that is mostly zeros, so that the server's disk can
-// hold it, but with the position in every 4 KiB, so that nothing can change
-// places unnoticed.
-func pattern(w io.Writer, size int64) error {
-	block := make([]byte, 1<<20)
-	for off := int64(0); off < size; off += int64(len(block)) {
-		for i := 0; i < len(block); i += 4096 {
-			binary.BigEndian.PutUint64(block[i:], uint64(off)+uint64(i)+1)
-		}
-		if _, err := w.Write(block[:min(int64(len(block)), size-off)]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkPattern reads what pattern wrote.
-func checkPattern(r io.Reader, size int64) error {
-	block := make([]byte, 1<<20)
-	zeros := make([]byte, 4096)
-	for off := int64(0); off < size; off += int64(len(block)) {
-		if _, err := io.ReadFull(r, block[:min(int64(len(block)), size-off)]); err != nil {
-			return fmt.Errorf("at %d: %w", off, err)
-		}
-		for i := 0; i < len(block); i += 4096 {
-			page := block[i : i+4096]
-			if at := binary.BigEndian.Uint64(page); at != uint64(off)+uint64(i)+1 || !bytes.Equal(page[8:], zeros[8:]) {
-				return fmt.Errorf("the page at %d says it is the one at %d", off+int64(i), int64(at)-1)
-			}
-		}
-	}
-	if n, err := r.Read(block); n != 0 || !errors.Is(err, io.EOF) {
-		return fmt.Errorf("after the end: %d bytes, %v", n, err)
-	}
-	return nil
-}
-
 func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 6 GiB")
@@ -107,7 +66,7 @@ func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pattern(f, size); err != nil {
+	if err := harness.WritePattern(f, size); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -118,7 +77,7 @@ func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := checkPattern(f, size); err != nil {
+	if err := harness.CheckPattern(f, size); err != nil {
 		t.Errorf("through the mount: %v", err)
 	}
 	if peak := m.PeakRSS(t); peak > memoryLimit {
@@ -131,7 +90,7 @@ func TestSixGiBStreamThroughTheBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Body.Close()
-	if err := checkPattern(out.Body, size); err != nil {
+	if err := harness.CheckPattern(out.Body, size); err != nil {
 		t.Errorf("through the S3 client: %v", err)
 	}
 }
