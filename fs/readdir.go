@@ -27,6 +27,7 @@ type dirHandle struct {
 	scan    *cache.Scan[entry]   // guarded by mu
 	token   string               // guarded by mu; of the next page
 	ahead   chan pageResult      // guarded by mu; the next page on its way
+	giveUp  context.CancelFunc   // guarded by mu; gives that page up; nil if there is none
 }
 
 type pageResult struct {
@@ -52,15 +53,16 @@ func (f *FS) ReleaseDir(in *fuse.ReleaseIn) {
 	}
 }
 
-// stop ends a listing that nobody will read on. d.mu must be held.
+// stop ends a listing that nobody will read on, and a page on its way without
+// waiting for it: the server may not even answer. d.mu must be held.
 func (d *dirHandle) stop() {
 	if d.scan != nil {
 		d.scan.Cancel()
 		d.scan = nil
 	}
-	if d.ahead != nil {
-		<-d.ahead
-		d.ahead = nil
+	if d.giveUp != nil {
+		d.giveUp()
+		d.ahead, d.giveUp = nil, nil
 	}
 }
 
@@ -246,7 +248,8 @@ func (f *FS) nextPage(ctx context.Context, d *dirHandle, prefix string) (s3.Page
 	}
 	select {
 	case r := <-d.ahead:
-		d.ahead = nil
+		d.giveUp()
+		d.ahead, d.giveUp = nil, nil
 		return r.page, r.err
 	case <-ctx.Done():
 		return s3.Page{}, ctx.Err()
@@ -256,11 +259,12 @@ func (f *FS) nextPage(ctx context.Context, d *dirHandle, prefix string) (s3.Page
 // readAhead asks for the next page while the kernel takes this one.
 func (d *dirHandle) readAhead(f *FS, prefix string) {
 	result, token := make(chan pageResult, 1), d.token
-	d.ahead = result
+	ctx, giveUp := context.WithCancel(f.life)
+	d.ahead, d.giveUp = result, giveUp
 	f.work.Add(1)
 	go func() {
 		defer f.work.Done()
-		p, err := f.bucket.ListPage(f.life, s3.ListInput{Prefix: prefix, Delimiter: "/", Token: token})
+		p, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Delimiter: "/", Token: token})
 		result <- pageResult{p, err}
 	}()
 }
