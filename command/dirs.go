@@ -38,7 +38,13 @@ func cacheDir() (string, error) {
 // that somebody else could have prepared.
 func privateDir(parts ...string) (string, error) {
 	dir := filepath.Join(parts...)
+	if err := trusted(dir); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := trusted(dir); err != nil { // somebody may have been quicker
 		return "", err
 	}
 	st, err := os.Lstat(dir)
@@ -47,7 +53,7 @@ func privateDir(parts ...string) (string, error) {
 	}
 	owner, ok := st.Sys().(*syscall.Stat_t)
 	switch {
-	case !st.IsDir():
+	case st.Mode()&os.ModeSymlink != 0:
 		return "", fail(exitRefused, "%s is not a directory of its own but a link", dir).try("remove it, or name another place")
 	case ok && int(owner.Uid) != os.Geteuid():
 		return "", fail(exitRefused, "%s belongs to somebody else (uid %d)", dir, owner.Uid).try("name another place")

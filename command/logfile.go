@@ -122,6 +122,9 @@ func (p *mountPlan) chooseLog(c *cli.Context, sink *logSink) error {
 	if err != nil {
 		return err
 	}
+	if err := trusted(abs); err != nil {
+		return err
+	}
 	f, err := openLog(abs)
 	if err != nil {
 		return fail(exitFailed, "%w", err)

@@ -31,7 +31,7 @@ func openStage(under string) (*stageDir, error) {
 		return nil, err
 	}
 	if under, err = privateDir(under); err != nil {
-		return nil, fail(exitFailed, "the staging directory can't be used: %w", err).try("name another with --stage-dir")
+		return nil, fail(statusOf(err), "the staging directory can't be used: %w", err).try("name another with --stage-dir")
 	}
 	making, err := os.Open(under)
 	if err != nil {

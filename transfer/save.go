@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -242,7 +243,7 @@ func (side *sidecar) check() error {
 // and never changes it: remove the files after a Commit that succeeded. It
 // returns s3.ErrNoUpload if parts of the content are gone from the bucket.
 func (e *Engine) Restore(s *Saved) (*Draft, error) {
-	f, err := os.Open(s.DataPath)
+	f, err := os.OpenFile(s.DataPath, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
