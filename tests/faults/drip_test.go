@@ -61,7 +61,31 @@ func TestDrippingServerHangsNobody(t *testing.T) {
 	if _, err := os.ReadDir(m.Dir); err != nil {
 		t.Fatal(err)
 	}
+	// A writer that has its file open before, and so waits in close and nowhere else.
+	writer := exec.Command("timeout", "2", "sh", "-c", `exec 3>"$0"; echo open; read go; head -c 100000 /dev/zero >&3; exec 3>&-`, m.Path("written"))
+	toWriter, err := writer.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromWriter, err := writer.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(fromWriter, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
 	s.Proxy.Harm(dripping{s.Proxy.Upstream()})
+	t.Run("close is stopped", func(t *testing.T) {
+		within(t, 4*time.Second, func() {
+			fmt.Fprintln(toWriter, "go")
+			if writer.Wait() == nil {
+				t.Error("close came to its end: the server did not drip")
+			}
+		})
+	})
 	for _, row := range []struct {
 		what string
 		do   []string
@@ -93,7 +117,7 @@ func TestDrippingServerHangsNobody(t *testing.T) {
 	t.Run("umount says what it waits for", func(t *testing.T) {
 		within(t, 10*time.Second, func() {
 			r := m.Run(t.Context(), "umount", "--timeout", "5s", m.Dir)
-			if r.Status == 0 || !strings.Contains(r.Stderr, "copy") {
+			if r.Status == 0 || !strings.Contains(r.Stderr, "written") {
 				t.Errorf("umount with an unsaved file ended with %d and said: %s", r.Status, r.Stderr)
 			}
 		})

@@ -149,3 +149,72 @@ func TestPreparedDirectoriesAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// Links planted inside the mount's own directories, as by a user whose rights
+// were too wide for a while, are neither followed nor are what they lead to
+// removed: the mount works, and what is outside stays as it was.
+func TestPlantedLinksAreNotFollowed(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	client.Put(t, "file", harness.Noise(1, 300_000))
+	p := newTrap(t)
+	outside := filepath.Join(p.victim, "file")
+	p.must(os.WriteFile(outside, []byte("keep me"), 0o600))
+	cache, stage := p.path("cache"), p.path("stage")
+	m := s.MountWith(t, client.Bucket, harness.MountOptions{
+		Flags: []string{"--cache", cache, "--stage-dir", stage},
+		Env:   []string{"XDG_STATE_HOME=" + p.path("state")}, Unsaved: true,
+	})
+	readRandomly(t, m.Path("file"))
+	m.Unmount(t)
+
+	planted := 0
+	p.must(filepath.WalkDir(cache, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "lock" {
+			return err
+		}
+		planted++
+		return errors.Join(os.Remove(path), os.Symlink(outside, path))
+	}))
+	if planted == 0 {
+		t.Fatal("the cache held no block: nothing was planted")
+	}
+	p.link("stage/mount-dead", p.victim)
+	p.dir("stage/mount-inside", 0o700)
+	p.link("stage/mount-inside/draft", p.victim)
+	p.link("state/cgs3fs/uploads/upload-1.json", outside)
+	p.link("state/cgs3fs/recovery/old.data", outside)
+
+	m.Start(t)
+	readRandomly(t, m.Path("file"))
+	s.Proxy.Harm(always{next: s.Proxy.Upstream(), match: method("PUT", "POST"), status: 403, code: "AccessDenied"})
+	if err := os.WriteFile(m.Path("unsaved"), harness.Noise(2, 100_000), 0o644); err == nil {
+		t.Error("close said success")
+	}
+	s.Proxy.Harm(nil)
+	if r := m.Run(t.Context(), "umount", "--force", m.Dir); harness.Mounted(m.Dir) {
+		t.Fatalf("umount --force: %s", r.Stderr)
+	}
+	m.Wait(t)
+	left, err := os.ReadDir(p.victim)
+	if got, _ := os.ReadFile(outside); err != nil || len(left) != 1 || string(got) != "keep me" {
+		t.Errorf("outside are now %v (%v), and the file holds %q", left, err, got)
+	}
+}
+
+// readRandomly reads a file from its end on, in pieces: such reads go through
+// the disk cache.
+func readRandomly(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	want, buf := harness.Noise(1, 300_000), make([]byte, 4096)
+	for off := int64(len(want) - len(buf)); off >= 0; off -= 50_000 {
+		if _, err := f.ReadAt(buf, off); err != nil || string(buf) != string(want[off:off+4096]) {
+			t.Fatalf("reading at %d: other bytes, or %v", off, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
@@ -57,7 +58,9 @@ func TestListingThatLiesIsAnError(t *testing.T) {
 				return "<ListBucketResult>" + strings.ReplaceAll(row.pages[at], "DIR", dir) + "</ListBucketResult>", true
 			}})
 			defer s.Proxy.Harm(nil)
-			names, err := os.ReadDir(m.Path(dir))
+			var names []os.DirEntry
+			var err error
+			within(t, 30*time.Second, func() { names, err = os.ReadDir(m.Path(dir)) })
 			if !errors.Is(err, syscall.EIO) {
 				t.Errorf("%d names and %v, want EIO", len(names), err)
 			}
