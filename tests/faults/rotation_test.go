@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
 
-// The key stops working while files are open: reads and writes fail with
-// EACCES, and once the source of the credentials has a new key the mount goes
+// The key stops working while files are open: reads, listings and writes fail
+// with EACCES, what is unsaved is kept, and once the source of the credentials has a new key the mount goes
 // on with it, without a remount.
 func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	s := harness.NewServer(t)
@@ -28,6 +29,16 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	if err := os.WriteFile(m.Path("before"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	client.Put(t, "unread", data)
+	client.Put(t, "unlisted/file", data)
+	open, err := os.Create(m.Path("open"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if _, err := open.Write(data); err != nil {
+		t.Fatal(err)
+	}
 
 	s.Kill()
 	s.AccessKey, s.SecretKey = "AKIAROTATEDROTATED", "rotated-secret-rotated-secret"
@@ -36,6 +47,20 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	}
 	if err := os.WriteFile(m.Path("between"), data, 0o644); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("writing with a key that is gone: %v, want EACCES", err)
+	}
+	for _, name := range []string{"unread", "before"} { // also what was read before, for open asks
+		if _, err := os.ReadFile(m.Path(name)); !errors.Is(err, syscall.EACCES) {
+			t.Errorf("reading %s with a key that is gone: %v, want EACCES", name, err)
+		}
+	}
+	if _, err := os.ReadDir(m.Path("unlisted")); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("listing with a key that is gone: %v, want EACCES", err)
+	}
+	if err := open.Sync(); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("fsync with a key that is gone: %v, want EACCES", err)
+	}
+	if r := m.Run(t.Context(), "status", m.Dir); !strings.Contains(r.Stdout, "open") {
+		t.Errorf("status does not name the unsaved file:\n%s%s", r.Stdout, r.Stderr)
 	}
 
 	writeCredentials(t, file, s, client.Bucket)
@@ -55,6 +80,19 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	}
 	if got, err := os.ReadFile(m.Path("before")); err != nil || string(got) != string(data) {
 		t.Errorf("reading with the new key: %v", err)
+	}
+	// What waited is saved, and what close had to give up was kept.
+	if err := open.Sync(); err != nil {
+		t.Errorf("fsync with the new key: %v", err)
+	}
+	if got := s.Client(client.Bucket).Get(t, "open"); string(got) != string(data) {
+		t.Error("the file that was open meanwhile holds other bytes")
+	}
+	if r := m.Run(t.Context(), "recover", "upload", "--credentials", file, "all"); r.Status != 0 {
+		t.Fatalf("recover upload: status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
+	}
+	if got := s.Client(client.Bucket).Get(t, "between"); string(got) != string(data) {
+		t.Error("what was written with a key that was gone is not what recover uploads")
 	}
 }
 
