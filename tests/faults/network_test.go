@@ -23,9 +23,9 @@ func TestNetworkTroubleReachesNoProgram(t *testing.T) {
 		{"requests go in crumbs", `"type": "slicer", "stream": "upstream", "attributes": {"average_size": 900, "size_variation": 800, "delay": 20}`},
 		{"little bandwidth", `"type": "bandwidth", "attributes": {"rate": 2000}`},
 		{"connections end after 40,000 bytes", `"type": "limit_data", "attributes": {"bytes": 40000}`},
-		{"connections are reset", `"type": "reset_peer", "toxicity": 0.4, "attributes": {"timeout": 0}`},
-		{"connections are reset a little later", `"type": "reset_peer", "toxicity": 0.6, "attributes": {"timeout": 50}`},
-		{"connections fall silent and end", `"type": "timeout", "toxicity": 0.3, "attributes": {"timeout": 200}`},
+		{"connections are reset", `"type": "reset_peer", "toxicity": 0.8, "attributes": {"timeout": 0}`},
+		{"connections are reset a little later", `"type": "reset_peer", "toxicity": 0.8, "attributes": {"timeout": 50}`},
+		{"connections fall silent and end", `"type": "timeout", "toxicity": 0.7, "attributes": {"timeout": 200}`},
 		{"connections close slowly", `"type": "slow_close", "attributes": {"delay": 200}`},
 	} {
 		t.Run(row.what, func(t *testing.T) {

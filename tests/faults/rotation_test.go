@@ -18,6 +18,9 @@ import (
 func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
+	data := harness.Noise(1, 100_000)
+	client.Put(t, "unread", data)
+	client.Put(t, "unlisted/file", data)
 	file := filepath.Join(t.TempDir(), "vcap.json")
 	writeCredentials(t, file, s, client.Bucket)
 	m := s.MountWith(t, client.Bucket, harness.MountOptions{
@@ -25,12 +28,12 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 		// Nothing but the file may help.
 		Env: []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY="},
 	})
-	data := harness.Noise(1, 100_000)
 	if err := os.WriteFile(m.Path("before"), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	client.Put(t, "unread", data)
-	client.Put(t, "unlisted/file", data)
+	if _, err := os.Stat(m.Path("unlisted")); err != nil {
+		t.Fatal(err)
+	}
 	open, err := os.Create(m.Path("open"))
 	if err != nil {
 		t.Fatal(err)
