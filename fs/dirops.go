@@ -247,7 +247,7 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 // mustBeEmpty asks the bucket: only an answer from now may decide that a
 // directory goes.
 func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) error {
-	if n != nil && len(f.unsavedNames(n, nil)) > 0 {
+	if n != nil && len(f.unsavedNames(n, nil, false)) > 0 {
 		return syscall.ENOTEMPTY
 	}
 	page, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Max: 2})

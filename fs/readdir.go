@@ -15,11 +15,13 @@ import (
 
 // dirHandle is one opened directory: the names it has told so far, which stay
 // where they are so that seekdir finds them, and the listing that brings more.
+// Of a directory with very many names only the last are held.
 type dirHandle struct {
 	dir *node
 
 	mu      sync.Mutex
 	names   []cache.Named[entry] // guarded by mu
+	first   int                  // guarded by mu; how many names came before these and are not held any more
 	left    time.Duration        // guarded by mu; how long the names hold
 	begun   bool                 // guarded by mu
 	all     bool                 // guarded by mu; there are no more names
@@ -34,6 +36,10 @@ type pageResult struct {
 	page s3.Page
 	err  error
 }
+
+// maxHeld is how many names of a directory are held while it is listed. A bucket
+// may have more keys side by side than there is memory.
+const maxHeld = 100_000
 
 // OpenDir asks nothing yet.
 func (f *FS) OpenDir(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
@@ -165,15 +171,18 @@ func (f *FS) readDir(ctx context.Context, in *fuse.ReadIn, add func(*node, uint6
 			}
 			continue
 		}
-		for int(at-2) >= len(d.names) && !d.all {
+		if int(at-2) < d.first {
+			d.rewind() // somebody has gone back further than is held
+		}
+		for int(at-2) >= d.first+len(d.names) && !d.all {
 			if err := f.more(ctx, d); err != nil {
 				return f.status("readdir", f.tree.path(d.dir), err)
 			}
 		}
-		if int(at-2) >= len(d.names) {
+		if int(at-2) >= d.first+len(d.names) {
 			return fuse.OK
 		}
-		e := d.names[at-2]
+		e := d.names[int(at-2)-d.first]
 		if e.Name != markerName && !add(d.dir, at+1, e.Name, e.Entry, d.left) {
 			return fuse.OK
 		}
@@ -182,7 +191,26 @@ func (f *FS) readDir(ctx context.Context, in *fuse.ReadIn, add func(*node, uint6
 
 func (d *dirHandle) rewind() {
 	d.stop()
-	d.names, d.begun, d.all, d.listing, d.token = nil, false, false, nil, ""
+	d.names, d.first, d.begun, d.all, d.listing, d.token = nil, 0, false, false, nil, ""
+}
+
+// hold adds names and returns them where they are held now. Where there are too
+// many, the oldest go, and the directory as a whole is not remembered.
+func (d *dirHandle) hold(names []cache.Named[entry]) []cache.Named[entry] {
+	if len(d.names) >= maxHeld {
+		gone := len(d.names) - maxHeld/2
+		d.names = append(make([]cache.Named[entry], 0, maxHeld+len(names)), d.names[gone:]...)
+		d.first += gone
+		if d.scan != nil {
+			d.scan.Cancel()
+			d.scan = nil
+		}
+	}
+	d.names = append(d.names, names...)
+	if d.scan == nil {
+		d.listing.entries = nil
+	}
+	return d.names[len(d.names)-len(names):]
 }
 
 // more brings the next names. d.mu must be held.
@@ -208,18 +236,20 @@ func (f *FS) more(ctx context.Context, d *dirHandle) error {
 		d.rewind()
 		return err
 	}
-	from := len(d.names)
+	from := len(d.listing.entries)
 	d.listing.add(page)
 	if d.token = page.Next; d.token != "" {
 		d.readAhead(f, prefix)
-		d.names = append(d.names, d.listing.entries[from:]...)
-		return f.posixAll(ctx, prefix, d.names[from:])
+		return f.posixAll(ctx, prefix, d.hold(d.listing.entries[from:]))
 	}
-	d.names = append(d.names, d.listing.finish()[from:]...)
-	d.scan.Done(d.listing.entries)
+	listed := d.listing.finish()
+	if d.scan != nil {
+		d.scan.Done(listed)
+	}
+	told := d.hold(listed[from:])
 	d.scan, d.all = nil, true
-	d.names = append(d.names, f.unsavedNames(d.dir, d.names)...)
-	return f.posixAll(ctx, prefix, d.names[from:])
+	d.names = append(d.names, f.unsavedNames(d.dir, d.names, d.first > 0)...)
+	return f.posixAll(ctx, prefix, told)
 }
 
 // known takes the names from what is remembered, after a listing of the whole
@@ -237,7 +267,7 @@ func (f *FS) known(ctx context.Context, d *dirHandle, prefix string) (bool, erro
 	if !ok {
 		return false, nil
 	}
-	d.names, d.left, d.begun, d.all = append(f.unsavedNames(d.dir, names), names...), left, true, true
+	d.names, d.left, d.begun, d.all = append(f.unsavedNames(d.dir, names, false), names...), left, true, true
 	return true, f.posixAll(ctx, prefix, d.names)
 }
 
@@ -269,12 +299,13 @@ func (d *dirHandle) readAhead(f *FS, prefix string) {
 	}()
 }
 
-// unsavedNames are the names in a directory that no listing has yet.
-func (f *FS) unsavedNames(dir *node, listed []cache.Named[entry]) []cache.Named[entry] {
+// unsavedNames are the names in a directory that no listing has yet. Where only a
+// part of what was listed is held, they are those that the bucket never had.
+func (f *FS) unsavedNames(dir *node, listed []cache.Named[entry], part bool) []cache.Named[entry] {
 	var out []cache.Named[entry]
 	f.tree.mu.Lock()
 	for name, n := range dir.children {
-		if n.file != nil && n.file.unsaved() {
+		if n.file != nil && n.file.unsaved() && !(part && n.file.state().base.ETag != "") {
 			out = append(out, cache.Named[entry]{Name: name, Entry: entry{kind: kindFile, part: n.part}})
 		}
 	}

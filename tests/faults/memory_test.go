@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -81,6 +84,41 @@ func TestWalkOf200000KeysFitsTheBudget(t *testing.T) {
 			t.Errorf("find saw %d files, not %d", n, keys)
 		}
 	}
+}
+
+// A server that goes on listing new names for ever may keep a program that
+// lists busy, but not take the memory.
+func TestDirectoryWithoutEndFitsTheBudget(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	client.Put(t, "wide/", nil)
+	m := budgetedOn(t, s, client.Bucket, "")
+	if _, err := os.Stat(m.Path("wide")); err != nil {
+		t.Fatal(err)
+	}
+	var pages atomic.Int64
+	s.Proxy.Harm(answering{next: s.Proxy.Upstream(), answer: func(r *http.Request) (string, bool) {
+		if !listing(r) || r.URL.Query().Get("prefix") != "wide/" {
+			return "", false
+		}
+		at := pages.Add(1) - 1
+		return page("wide/a-name-of-common-length-", int(at)*1000, 1000, fmt.Sprintf("page%d", at)), true
+	}})
+	defer s.Proxy.Harm(nil)
+	const enough = 1200 // thousand names, of which 757 were too many once
+	cmd := exec.Command("find", m.Path("wide"), "-name", "never")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for pages.Load() < enough && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("%d names", pages.Load()*1000)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	cmd.Wait()
 }
 
 // Ten thousand files open at once, each of them read from, and big streams
