@@ -45,25 +45,26 @@ func (b budgets) apply() {
 }
 
 // cgroupLimit is the memory limit of the process's control group, of version 2
-// or 1; 0 if there is none.
+// or 1, or of a group around it; 0 if there is none.
 func cgroupLimit(read func(string) ([]byte, error)) int64 {
-	var paths []string
-	if text, err := read("/proc/self/cgroup"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			_, group, ok := strings.Cut(strings.TrimSpace(line), "::")
-			for ok && group != "" {
-				paths = append(paths, filepath.Join("/sys/fs/cgroup", group, "memory.max"))
-				if group == "/" {
-					break
-				}
-				group = filepath.Dir(group)
+	// A container may show its own group as the root.
+	files := []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
+	text, _ := read("/proc/self/cgroup")
+	for line := range strings.Lines(string(text)) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		for ; len(group) > 1; group = filepath.Dir(group) {
+			switch controllers {
+			case "":
+				files = append(files, filepath.Join("/sys/fs/cgroup", group, "memory.max"))
+			case "memory":
+				files = append(files, filepath.Join("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes"))
 			}
 		}
 	}
-	paths = append(paths, "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 	lowest := int64(0)
-	for _, p := range paths {
-		text, err := read(p)
+	for _, file := range files {
+		text, err := read(file)
 		if err != nil {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -60,6 +61,21 @@ func budgetedOn(t *testing.T, s *harness.Server, bucket, endpoint string) *harne
 		t.Logf("peak RSS: %d MiB", peak>>20)
 	})
 	return m
+}
+
+// Where nobody says otherwise, the budget is half of what the container may use.
+func TestBudgetIsHalfOfTheContainer(t *testing.T) {
+	const limit = 192 << 20
+	group := harness.NewCgroup(t, limit)
+	if group == nil {
+		t.Skip("no control group to be had here")
+	}
+	s := harness.NewServer(t)
+	m := s.MountWith(t, s.Bucket(t).Bucket, harness.MountOptions{Launcher: group.Launcher()})
+	r := m.Run(t.Context(), "status", "--json", m.Dir)
+	if want := fmt.Sprintf(`"Memory": %d`, limit/2); !strings.Contains(r.Stdout, want) {
+		t.Errorf("status does not say %s:\n%s%s", want, r.Stdout, r.Stderr)
+	}
 }
 
 // A walk over 200,000 keys, half of them in one directory and half in many,
