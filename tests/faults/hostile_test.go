@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -147,6 +148,19 @@ func TestPreparedDirectoriesAreRefused(t *testing.T) {
 				t.Errorf("written outside: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// Two mounts never share a cache directory: the second says who has it.
+func TestCacheOfAnotherMountIsRefused(t *testing.T) {
+	s := harness.NewServer(t)
+	bucket := s.Bucket(t).Bucket
+	cache := filepath.Join(t.TempDir(), "cache")
+	first := s.Mount(t, bucket, "--cache", cache)
+	second := s.Prepare(t, bucket, harness.MountOptions{})
+	r := second.Run(t.Context(), "mount", "--cache", cache, "s3://"+bucket, second.Dir)
+	if r.Status == 0 || !complaint.MatchString(r.Stderr) || !strings.Contains(r.Stderr, strconv.Itoa(first.PID())) {
+		t.Errorf("exit status %d, want a refusal in one line that names process %d:\n%s", r.Status, first.PID(), r.Stderr)
 	}
 }
 

@@ -41,9 +41,6 @@ func SoakDeadline(t testing.TB) time.Time {
 	return time.Now().Add(d)
 }
 
-// Soak reports whether the long forms of tests are wanted.
-func Soak() bool { return os.Getenv("CGS3FS_SOAK") != "" }
-
 // Noise is n bytes that neither compression nor a sparse file helps with,
 // the same for the same seed.
 func Noise(seed uint64, n int) []byte {

@@ -1,6 +1,8 @@
 package mount
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"os"
 	"strconv"
@@ -8,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
@@ -125,4 +130,23 @@ func deref(s *string) string {
 		return "(none)"
 	}
 	return *s
+}
+
+// What says that it is compressed is delivered as it is: tar and gunzip want the
+// bytes that the size is of.
+func TestEncodedObjectsAreNotDecoded(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(bytes.Repeat([]byte("text "), 1000))
+	z.Close()
+	_, err := client.PutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: &client.Bucket, Key: aws.String("file.gz"), Body: bytes.NewReader(packed.Bytes()), ContentEncoding: aws.String("gzip"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Mount(t, client.Bucket)
+	wantContent(t, m.Path("file.gz"), packed.Bytes())
 }
