@@ -12,16 +12,9 @@ import (
 // anything else in the place is replaced, as the place belongs to the snapshot
 // and holds what its manifest does not speak of.
 func (s *Store) copyOver(ctx context.Context, c *copier, from version, to string, e Entry) (s3.Info, error) {
-	var there s3.Info
-	err := s.gate.do(ctx, func() (err error) {
-		there, err = s.dest.Head(ctx, to)
-		return err
-	})
-	switch {
-	case err == nil && e.provenBy(there):
-		return there, nil
-	case err != nil && !errors.Is(err, s3.ErrNotFound):
-		return s3.Info{}, err
+	there, err := s.head(ctx, to)
+	if err != nil || e.provenBy(there) {
+		return there, err
 	}
 	done, err := c.copy(ctx, from, place{key: to})
 	return done.Info, err
@@ -29,7 +22,7 @@ func (s *Store) copyOver(ctx context.Context, c *copier, from version, to string
 
 // provenBy says whether an object certainly has the content of the entry's copy.
 func (e Entry) provenBy(there s3.Info) bool {
-	if there.Size != e.Size || checksumsDiffer(e.Checksum, there.Checksum) {
+	if there.ETag == "" || there.Size != e.Size || checksumsDiffer(e.Checksum, there.Checksum) {
 		return false
 	}
 	if e.Checksum != "" && e.Checksum == there.Checksum {
@@ -39,4 +32,17 @@ func (e Entry) provenBy(there s3.Info) bool {
 		return true
 	}
 	return false
+}
+
+// head looks at an object of the destination; one that is not there is the zero
+// Info, which proves nothing.
+func (s *Store) head(ctx context.Context, key string) (info s3.Info, err error) {
+	err = s.gate.do(ctx, func() (err error) {
+		info, err = s.dest.Head(ctx, key)
+		return err
+	})
+	if errors.Is(err, s3.ErrNotFound) {
+		return s3.Info{}, nil
+	}
+	return info, err
 }

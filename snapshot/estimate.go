@@ -5,13 +5,6 @@ import (
 	"sync"
 )
 
-// What 1,000 requests cost in US dollars, from S3's price list for us-east-1 and
-// class STANDARD; GovCloud asks a little more. Deletions are free.
-const priceWrite = 0.005 // PUT, COPY, POST, LIST
-
-// CopyPrice is what copying n objects costs in US dollars, by S3's public prices.
-func CopyPrice(n int64) float64 { return float64(n) / 1000 * priceWrite }
-
 // Estimate is what a run would do.
 type Estimate struct {
 	ID      ID      `json:"id"`
@@ -62,20 +55,15 @@ func (s *Store) Plan(ctx context.Context, o CreateOptions) (*Estimate, error) {
 // add counts a segment: its entries listed twice (before and after), itself and
 // its plan, and the copies.
 func (e *Estimate) add(ref SegmentRef, entries []Entry, cfg Config) {
-	const page = 1000
 	e.Objects += ref.Objects
 	e.Bytes += ref.Bytes
 	e.Copies += ref.Own
 	e.Copied += ref.OwnBytes
-	e.Lists += 2 * ((ref.Objects + page - 1) / page)
+	e.Lists += 2 * pages(ref.Objects)
 	e.Writes += 2
 	for _, entry := range entries {
-		switch {
-		case entry.Owner != "":
-		case entry.Size > cfg.CopyLimit:
-			e.Writes += 2 + int64(len(parts(entry.Size, cfg.PartSize)))
-		default:
-			e.Writes++
+		if entry.Owner == "" {
+			e.Writes += copyRequests(entry.Size, cfg)
 		}
 	}
 }

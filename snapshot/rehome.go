@@ -81,7 +81,7 @@ func findHome(ctx context.Context, homes []*finder, e Entry) (Entry, bool, error
 func (s *Store) Materialize(ctx context.Context, id ID) error {
 	return s.locked(ctx, "materialize "+string(id), func(ctx context.Context, l *lease) error {
 		r := &rewriter{
-			s: s, lease: l,
+			s: s, lease: l, always: true,
 			concern: func(ref SegmentRef) bool { return len(ref.Owners) > 0 },
 			change: func(ctx context.Context, id ID, seg *segment) (bool, error) {
 				var bring []int

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,11 @@ type rewriter struct {
 	lease   *lease
 	concern func(SegmentRef) bool                                         // whether a segment may need change
 	change  func(context.Context, ID, *segment) (changed bool, err error) // in key order, one segment at a time
+	lost    func(SegmentRef)                                              // a segment is damaged; nil is an error
+
+	// always tidies up, also if nothing is to be changed: an earlier run may have
+	// ended right before that.
+	always bool
 }
 
 // run rewrites one snapshot. It is safe to repeat after a crash.
@@ -35,6 +41,10 @@ func (r *rewriter) run(ctx context.Context, id ID) error {
 			continue
 		}
 		seg, err := r.s.readSegment(ctx, id, ref)
+		if errors.Is(err, ErrDamaged) && r.lost != nil {
+			r.lost(ref)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -50,9 +60,17 @@ func (r *rewriter) run(ctx context.Context, id ID) error {
 		}
 		changedAny = true
 	}
-	if !changedAny {
-		return nil
+	if changedAny {
+		err = r.save(ctx, m, refs, etag)
 	}
+	if err != nil || !changedAny && !r.always {
+		return err
+	}
+	return r.s.tidy(ctx, m)
+}
+
+// save changes the manifest over to the new segments.
+func (r *rewriter) save(ctx context.Context, m *Manifest, refs []SegmentRef, etag string) error {
 	m.setSegments(refs)
 	if len(m.owners()) == 0 && m.Mode == Incremental {
 		m.Mode = Full
@@ -60,10 +78,8 @@ func (r *rewriter) run(ctx context.Context, id ID) error {
 	if err := r.lease.check(); err != nil {
 		return err
 	}
-	if _, err := r.s.save(ctx, m, etag); err != nil {
-		return err
-	}
-	return r.s.tidy(ctx, m)
+	_, err := r.s.save(ctx, m, etag)
+	return err
 }
 
 // write puts a changed segment beside the one that it replaces. Its name tells

@@ -8,8 +8,9 @@ import (
 )
 
 // tidy removes what an existing snapshot does not need: the plans of its making,
-// segments that its manifest does not refer to, and copies that were brought
-// into it by a run that ended before the manifest spoke of them.
+// segments that its manifest does not refer to, and copies, whole or in parts,
+// that were brought into it by a run that ended before the manifest spoke of
+// them.
 func (s *Store) tidy(ctx context.Context, m *Manifest) error {
 	return errors.Join(
 		s.tidySegments(ctx, m),
@@ -41,8 +42,13 @@ func (s *Store) tidySegments(ctx context.Context, m *Manifest) error {
 
 func (s *Store) tidyBrings(ctx context.Context, m *Manifest) error {
 	files, _, err := s.control.list(ctx, s.at.brings(m.ID), "")
-	if err != nil {
+	if err != nil || len(files) == 0 {
 		return err
+	}
+	for _, prefix := range []string{s.at.objects(m.ID), s.at.dir(m.ID)} {
+		if err := s.abortUploads(ctx, prefix); err != nil { // of part copies that did not end
+			return err
+		}
 	}
 	for _, file := range files {
 		plan, err := s.readPlan(ctx, file.Key)

@@ -30,6 +30,7 @@ type VerifyOptions struct {
 	Level  Level  // empty is ByListing
 	Sample Sample // of ByHead and ByReading; all objects are listed in any case
 	Repair bool   // make damaged copies anew, from the source or another snapshot
+	DryRun bool   // with Repair: only tell what could be
 
 	Progress *Progress // may be nil; Copied counts what was looked at
 }
@@ -59,6 +60,7 @@ type Verified struct {
 	Damaged  int64     // objects that are missing or altered
 	Foreign  int64
 	Repaired int64
+	Cost     Cost     // of a repair, in a dry run
 	Segments []string // manifest segments that are missing or damaged, by name
 }
 
@@ -67,9 +69,13 @@ func (v *Verified) OK() bool { return v.Damaged == v.Repaired && len(v.Segments)
 
 // verification is one run of Verify.
 type verification struct {
-	s     *Store
-	o     VerifyOptions
-	lease *lease // only for repair
+	s *Store
+	o VerifyOptions
+
+	// Only for repair, which is one segment at a time.
+	lease        *lease
+	live, within *copier   // from the source, from another snapshot
+	others       []*finder // of the other snapshots, when one is needed
 
 	mu    sync.Mutex
 	found Verified // guarded by mu
@@ -85,7 +91,8 @@ func (s *Store) Verify(ctx context.Context, id ID, o VerifyOptions) (*Verified, 
 		o.Progress = &Progress{}
 	}
 	v := &verification{s: s, o: o, found: Verified{ID: id}}
-	if !o.Repair {
+	v.live, v.within = s.copier(s.source, s.dest, s.cfg.SourceName), s.copier(s.dest, s.dest, "")
+	if !o.Repair || o.DryRun {
 		return v.run(ctx)
 	}
 	var found *Verified
@@ -109,8 +116,7 @@ func (v *verification) run(ctx context.Context) (*Verified, error) {
 	v.o.Progress.Listed.Store(m.Objects)
 	v.o.Progress.ListedBytes.Store(m.Bytes)
 	if v.o.Repair {
-		r := &rewriter{s: v.s, lease: v.lease, concern: func(SegmentRef) bool { return true }, change: v.repairSegment}
-		return &v.found, r.run(ctx, id)
+		return &v.found, v.repair(ctx)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(chunksAtOnce)

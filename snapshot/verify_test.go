@@ -117,3 +117,43 @@ func TestSamplesPartitionTheKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestRepairMendsWhatItCanBesideADamagedManifest(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	s := w.store()
+	m, err := s.Load(t.Context(), "2026-11-23")
+	if err != nil || len(m.Segments) < 2 {
+		t.Fatalf("%d segments, %v", len(m.Segments), err)
+	}
+	last := m.Segments[len(m.Segments)-1]
+	w.mem.PutBytes(s.at.dir(m.ID)+last.Name, []byte("not a segment"))
+	if err := w.mem.Delete(t.Context(), s3.Target{Key: "data/2026/11/23/dir0/file03"}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Verify(t.Context(), m.ID, VerifyOptions{Repair: true})
+	if err != nil || found.OK() || len(found.Segments) != 1 || found.Repaired != 1 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if _, there := w.mem.Bytes("data/2026/11/23/dir0/file03"); !there {
+		t.Error("the copy is still missing")
+	}
+}
+
+func TestRepairDryRunTellsAndWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	spoil(t, w)
+	before := len(w.mem.Keys())
+	found, err := w.store().Verify(t.Context(), "2026-11-23", VerifyOptions{Repair: true, DryRun: true})
+	if err != nil || found.Damaged != 2 || found.Repaired != 2 || found.Cost.Copies != 2 || found.Cost.Bytes != 49 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if after := len(w.mem.Keys()); after != before {
+		t.Errorf("%d keys instead of %d", after, before)
+	}
+	if again, err := w.store().Verify(t.Context(), "2026-11-23", VerifyOptions{}); err != nil || again.Damaged != 2 {
+		t.Errorf("after the dry run: %+v, %v", again, err)
+	}
+}
