@@ -72,10 +72,10 @@ func snapshotCommandWith(open snapshotOpener, source []cli.Flag) *cli.Command {
 			command("restore", "bring back a snapshot, or some of it", "ID [KEY|PREFIX/]...", snapshotRestore, restoreFlags()...),
 			command("prune", "delete the snapshots that no rule keeps", "", snapshotPrune, pruneFlags()...),
 			command("delete", "delete snapshots", "ID...", snapshotDelete, dryRunFlag(), takeOverFlag(), jsonFlag()),
-			command("pin", "protect snapshots from prune and delete", "ID...", snapshotPin),
-			command("unpin", "end that", "ID...", snapshotPin),
+			command("pin", "protect snapshots from prune and delete", "ID...", snapshotPin, dryRunFlag()),
+			command("unpin", "end that", "ID...", snapshotPin, dryRunFlag()),
 			command("adopt", "make a snapshot of what another tool copied below data/YEAR/MONTH/DAY/", "PREFIX", snapshotAdopt, noteFlags()...),
-			command("materialize", "copy all that a snapshot links to into it", "ID", snapshotMaterialize, dryRunFlag()),
+			command("materialize", "copy all that a snapshot links to into it", "ID", snapshotMaterialize, dryRunFlag(), jsonFlag()),
 		},
 	})
 }
@@ -117,6 +117,8 @@ func snapshotFailure(err error) error {
 	switch {
 	case errors.Is(err, snapshot.ErrNoSnapshot):
 		return fail(exitNotFound, "%w", err).try("cgs3fs snapshot list shows what there is")
+	case errors.Is(err, snapshot.ErrNoKey):
+		return fail(exitNotFound, "%w", err).try("cgs3fs snapshot show ID PATH lists what is there")
 	case errors.Is(err, snapshot.ErrLocked):
 		return fail(exitLocked, "%w", err).try("wait for it; if its machine is gone, it counts as dead after ten minutes, or with --take-over")
 	case errors.Is(err, snapshot.ErrLost):
@@ -140,6 +142,10 @@ func (s *snapshotSession) oneID(ctx context.Context, name string) (snapshot.ID, 
 // openFor opens a session for a command that has at least n arguments and at
 // most m; m < 0 is no limit.
 func openFor(c *cli.Context, open snapshotOpener, n, m int) (*snapshotSession, error) {
+	if m == 0 && c.NArg() > 0 {
+		return nil, usagef("%q is not understood: snapshot %s takes options only", c.Args().First(), c.Command.Name).
+			try("cgs3fs snapshot %s --help lists them", c.Command.Name)
+	}
 	if c.NArg() < n || m >= 0 && c.NArg() > m {
 		return nil, usagef("snapshot %s needs %s", c.Command.Name, strings.ReplaceAll(c.Command.ArgsUsage, "...", " …")).
 			try("cgs3fs snapshot %s --help tells more", c.Command.Name)

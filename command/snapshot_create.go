@@ -178,9 +178,9 @@ func (s *snapshotSession) printEstimate(c *cli.Context, o snapshot.CreateOptions
 	if est.Resume {
 		verb = "would finish"
 	}
-	_, err = fmt.Fprintf(s.out, "%s %s: %s\n  to copy: %s\n  requests: %s listings, %s writes, about $%.2f\n",
+	_, err = fmt.Fprintf(s.out, "%s %s: %s\n  to copy: %s\n  %s\n",
 		verb, est.ID, objects(est.Objects, est.Bytes), objects(est.Copies, est.Copied),
-		humanize.Comma(est.Lists), humanize.Comma(est.Writes), est.Dollars)
+		costText(snapshot.Cost{Lists: est.Lists, Writes: est.Writes, Dollars: est.Dollars}))
 	return err
 }
 
@@ -198,7 +198,8 @@ func snapshotAdopt(c *cli.Context, open snapshotOpener) error {
 		if c.Bool("json") {
 			return printJSON(s.out, est)
 		}
-		_, err = fmt.Fprintf(s.out, "would make %s of %s, copying nothing\n", est.ID, objects(est.Objects, est.Bytes))
+		_, err = fmt.Fprintf(s.out, "would make %s of %s, copying nothing\n  %s\n", est.ID, objects(est.Objects, est.Bytes),
+			costText(snapshot.Cost{Lists: est.Lists, Writes: est.Writes, Dollars: est.Dollars}))
 		return err
 	}
 	var made *snapshot.Created

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -223,6 +224,9 @@ func (s *snapshotSession) cat(ctx context.Context, id snapshot.ID, key string) e
 		return err
 	}
 	body, err := view.Get(ctx, key, s3.GetOptions{})
+	if errors.Is(err, s3.ErrNotFound) {
+		return fmt.Errorf("%w: %s has no object %q", snapshot.ErrNoKey, id, key)
+	}
 	if err != nil {
 		return err
 	}

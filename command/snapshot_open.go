@@ -39,7 +39,8 @@ func openSnapshots(c *cli.Context, readOnly bool) (*snapshotSession, error) {
 	}
 	if to != from {
 		cfg.Dest, cfg.DestName = to.bucket, to.binding.Bucket
-	} else if strings.HasSuffix(from.binding.Plan, "-sandbox") && c.Command.Name == "create" {
+	}
+	if strings.HasSuffix(to.binding.Plan, "-sandbox") && makesOne(c) {
 		notef(c, "cf delete-service removes the bucket of a sandbox plan with all snapshots in it; --in puts them elsewhere")
 	}
 	store, err := snapshot.Open(cfg)
@@ -51,6 +52,11 @@ func openSnapshots(c *cli.Context, readOnly bool) (*snapshotSession, error) {
 		terminal: isTerminal(os.Stderr), now: time.Now,
 		openOther: func(address string) (otherBucket, error) { return openAddress(c, address, log, from, to) },
 	}, nil
+}
+
+// makesOne says whether the command makes a snapshot, also without "create".
+func makesOne(c *cli.Context) bool {
+	return c.Command.Name == "create" || c.Command.Name == "snapshot"
 }
 
 func oneBucket(a, b creds.Binding) bool { return a.Bucket == b.Bucket && a.Endpoint == b.Endpoint }
@@ -86,7 +92,7 @@ func openPlace(c *cli.Context, from *opened, log *slog.Logger) (*opened, error) 
 		return nil, err
 	}
 	o, err := connect(c, b, log)
-	if err == nil && !oneBucket(b, from.binding) && !usable(from.binding, b.Bucket) && b.Service != "" && c.Command.Name == "create" {
+	if err == nil && !oneBucket(b, from.binding) && !usable(from.binding, b.Bucket) && b.Service != "" && makesOne(c) {
 		notef(c, "if the server may not copy between the two buckets, everything goes through this machine; one key for both makes the server copy:\n"+
 			"  cf share-service %s -s SPACE\n"+
 			"  cf create-service-key %s both -c '{\"additional_instances\":[%q]}'", b.Service, from.binding.Service, b.Service)

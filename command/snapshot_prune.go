@@ -53,9 +53,23 @@ func snapshotPrune(c *cli.Context, open snapshotOpener) error {
 
 // prunedJSON is what prune prints.
 type prunedJSON struct {
-	DryRun    bool               `json:"dry_run,omitempty"`
-	Decisions []decisionJSON     `json:"decisions"`
-	Removed   []snapshot.Removal `json:"removed"`
+	DryRun    bool           `json:"dry_run,omitempty"`
+	Decisions []decisionJSON `json:"decisions"`
+	removedJSON
+}
+
+// removedJSON is what delete prints.
+type removedJSON struct {
+	Removed []snapshot.Removal `json:"removed"`
+	Rehome  *snapshot.Cost     `json:"rehome,omitempty"` // in a dry run: of making others independent first
+}
+
+func removedOut(dryRun bool, r snapshot.Removals) removedJSON {
+	out := removedJSON{Removed: append([]snapshot.Removal{}, r.Removed...)}
+	if dryRun {
+		out.Rehome = &r.Rehome
+	}
+	return out
 }
 
 type decisionJSON struct {
@@ -66,7 +80,7 @@ type decisionJSON struct {
 
 func (s *snapshotSession) printPruned(c *cli.Context, o snapshot.PruneOptions, pruned *snapshot.Pruned) error {
 	if c.Bool("json") {
-		out := prunedJSON{DryRun: o.DryRun, Decisions: []decisionJSON{}, Removed: pruned.Removed}
+		out := prunedJSON{o.DryRun, []decisionJSON{}, removedOut(o.DryRun, pruned.Removals)}
 		for _, d := range pruned.Decisions {
 			out.Decisions = append(out.Decisions, decisionJSON{d.ID, d.Keep(), d.Reasons})
 		}
@@ -90,15 +104,19 @@ func (s *snapshotSession) printPruned(c *cli.Context, o snapshot.PruneOptions, p
 			notef(c, "%s is incomplete and nobody is at it; --incomplete removes it", info.ID)
 		}
 	}
-	return s.printRemovals(c, o.DryRun, pruned.Removed)
+	return s.printRemovals(c, o.DryRun, pruned.Removals)
 }
 
-func (s *snapshotSession) printRemovals(c *cli.Context, dryRun bool, removed []snapshot.Removal) error {
+func (s *snapshotSession) printRemovals(c *cli.Context, dryRun bool, all snapshot.Removals) error {
 	verb := "removed"
 	if dryRun {
 		verb = "would remove"
 	}
-	for _, r := range removed {
+	if len(all.Removed) == 0 {
+		_, err := fmt.Fprintf(s.out, "%s nothing\n", verb)
+		return err
+	}
+	for _, r := range all.Removed {
 		if _, err := fmt.Fprintf(s.out, "%s %s: %s\n", verb, r.ID, objects(r.Objects, r.Bytes)); err != nil {
 			return err
 		}
@@ -106,7 +124,19 @@ func (s *snapshotSession) printRemovals(c *cli.Context, dryRun bool, removed []s
 			notef(c, "%s: %d objects were left, as somebody changed them since, such as %s", r.ID, r.Foreign, printable(r.Example))
 		}
 	}
-	return nil
+	if !dryRun {
+		return nil
+	}
+	cost := all.Rehome
+	if cost.Copies > 0 {
+		fmt.Fprintf(s.out, "would copy first what others link to: %s\n", objects(cost.Copies, cost.Bytes))
+	}
+	for _, r := range all.Removed {
+		cost.Lists, cost.Reads, cost.Writes = cost.Lists+r.Cost.Lists, cost.Reads+r.Cost.Reads, cost.Writes+r.Cost.Writes
+		cost.Deletes, cost.Dollars = cost.Deletes+r.Cost.Deletes, cost.Dollars+r.Cost.Dollars
+	}
+	_, err := fmt.Fprintf(s.out, "  %s\n", costText(cost))
+	return err
 }
 
 func snapshotDelete(c *cli.Context, open snapshotOpener) error {
@@ -123,9 +153,9 @@ func snapshotDelete(c *cli.Context, open snapshotOpener) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(s.out, removed)
+		return printJSON(s.out, removedOut(c.Bool("dry-run"), *removed))
 	}
-	return s.printRemovals(c, c.Bool("dry-run"), removed)
+	return s.printRemovals(c, c.Bool("dry-run"), *removed)
 }
 
 // anyIDs resolves arguments that may also name incomplete snapshots.
@@ -154,7 +184,9 @@ func snapshotPin(c *cli.Context, open snapshotOpener) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := s.store.Pin(c.Context, id, c.Command.Name == "pin"); err != nil {
+		if c.Bool("dry-run") {
+			fmt.Fprintf(s.out, "would %s %s\n", c.Command.Name, id)
+		} else if err := s.store.Pin(c.Context, id, c.Command.Name == "pin"); err != nil {
 			return err
 		}
 	}
@@ -170,17 +202,29 @@ func snapshotMaterialize(c *cli.Context, open snapshotOpener) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("dry-run") {
-		m, err := s.store.Load(c.Context, id)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(s.out, "would copy %s into %s, %s\n", objects(m.Objects-m.Own, m.Bytes-m.OwnBytes), id, copiesCost(m.Objects-m.Own))
+	cost, err := s.store.PlanMaterialize(c.Context, id)
+	if err != nil {
 		return err
 	}
-	if err := s.store.Materialize(c.Context, id); err != nil {
-		return err
+	if !c.Bool("dry-run") {
+		err = s.store.Materialize(c.Context, id)
 	}
-	_, err = fmt.Fprintf(s.out, "%s has a copy of its own of every object\n", id)
+	switch {
+	case err != nil:
+		return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command goes on where this run ended")
+	case c.Bool("json"):
+		return printJSON(s.out, materializedJSON{id, c.Bool("dry-run"), cost})
+	case c.Bool("dry-run"):
+		_, err = fmt.Fprintf(s.out, "would copy %s into %s\n  %s\n", objects(cost.Copies, cost.Bytes), id, costText(cost))
+	default:
+		_, err = fmt.Fprintf(s.out, "%s has a copy of its own of every object\n", id)
+	}
 	return err
+}
+
+// materializedJSON is what materialize prints.
+type materializedJSON struct {
+	ID     snapshot.ID `json:"id"`
+	DryRun bool        `json:"dry_run,omitempty"`
+	snapshot.Cost
 }

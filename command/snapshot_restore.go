@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -76,6 +77,11 @@ func checkRestore(c *cli.Context, o snapshot.RestoreOptions) error {
 	if c.String("to") != "" && c.String("to-dir") != "" {
 		return usagef("--to and --to-dir contradict each other")
 	}
+	if dir := c.String("to-dir"); dir != "" {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return usagef("%s is no directory", dir).try("make it first")
+		}
+	}
 	return nil
 }
 
@@ -117,23 +123,25 @@ type restoredJSON struct {
 	Conflicts []string        `json:"conflicts,omitempty"`
 	Damaged   []string        `json:"damaged,omitempty"`
 	Skipped   []snapshot.Note `json:"skipped,omitempty"`
+	Cost      *snapshot.Cost  `json:"cost,omitempty"` // in a dry run
 }
 
 func (s *snapshotSession) printRestored(c *cli.Context, r *snapshot.Restored) error {
 	if c.Bool("json") {
-		err := printJSON(s.out, restoredJSON{
-			r.ID, c.Bool("dry-run"), r.Copied, r.Bytes, r.Same, r.Kept, r.Deleted, r.Safety, r.Conflicts, r.Damaged, r.Skipped,
-		})
-		return errors.Join(err, restoreVerdict(r))
+		out := restoredJSON{
+			r.ID, c.Bool("dry-run"), r.Copied, r.Bytes, r.Same, r.Kept, r.Deleted, r.Safety, r.Conflicts, r.Damaged, r.Skipped, nil,
+		}
+		if out.DryRun {
+			out.Cost = &r.Cost
+		}
+		return errors.Join(printJSON(s.out, out), restoreVerdict(r))
 	}
-	verb := "restored"
 	if c.Bool("dry-run") {
-		verb = "would restore"
-	}
-	fmt.Fprintf(s.out, "%s from %s: %s; %s were the same, %s deleted\n",
-		verb, r.ID, objects(r.Copied, r.Bytes), objectsOnly(r.Same), objectsOnly(r.Deleted))
-	if c.Bool("dry-run") {
-		fmt.Fprintf(s.out, "  %s\n", copiesCost(r.Copied))
+		fmt.Fprintf(s.out, "would restore from %s: %s; %s are the same, %s would be deleted\n  %s\n",
+			r.ID, objects(r.Copied, r.Bytes), objectsOnly(r.Same), objectsOnly(r.Deleted), costText(r.Cost))
+	} else {
+		fmt.Fprintf(s.out, "restored from %s: %s; %s were the same, %s deleted\n",
+			r.ID, objects(r.Copied, r.Bytes), objectsOnly(r.Same), objectsOnly(r.Deleted))
 	}
 	if r.Kept > 0 {
 		fmt.Fprintf(s.out, "%s differ and were left as they are\n", objectsOnly(r.Kept))

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
 	"github.com/cgs3fs/cgs3fs/snapshot"
 )
@@ -91,7 +93,7 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 	d.clock = d.clock.Add(9 * 24 * time.Hour)
 	d.want(exitNotFound, "newest complete snapshot is of 2026-11-23", "list", "--max-age", "8d")
 	d.want(exitOK, "2026-12-02: 3 objects", "create", "--incremental")
-	d.want(exitOK, "would copy 2 objects, 36 B into 2026-12-02, 2 requests", "materialize", "latest", "--dry-run")
+	d.want(exitOK, "would copy 2 objects, 36 B into 2026-12-02\n  requests: ", "materialize", "latest", "--dry-run")
 	d.want(exitOK, "dir/b.txt", "show", "latest", "dir")
 	d.want(exitNotFound, "holds nothing", "show", "latest", "nowhere/")
 	d.want(exitOK, "content of a.txt", "cat", "latest", "a.txt")
@@ -99,7 +101,10 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 	d.want(exitDiffers, "added: 1 object", "diff", "2026-11", "latest", "--stat", "--exit-code")
 	d.want(exitOK, "2026-12-02: 3 objects, 56 B: whole", "verify", "--all", "--level", "read")
 	d.want(exitOK, "keep  2 objects, 36 B  tag keep", "prune", "--keep-last", "1", "--keep-tag", "keep", "--dry-run")
+	d.want(exitOK, "would copy first what others link to: 2 objects, 36 B\n  requests: ", "prune", "--keep-last", "1", "-n")
+	d.want(exitOK, "would pin 2026-12-02", "pin", "latest", "-n")
 	d.want(exitOK, "removed 2026-11-23", "prune", "--keep-last", "1")
+	d.want(exitOK, "removed nothing", "prune", "--keep-last", "1")
 	d.want(exitOK, "whole", "verify", "latest")
 	d.want(exitRefused, "no complete snapshot would be left", "delete", "2026-12-02")
 }
@@ -114,6 +119,8 @@ func TestSnapshotCommandsMistakes(t *testing.T) {
 	d.want(exitUsage, "there is no command", "crate")
 	d.want(exitUsage, "needs ID", "cat", "x")
 	d.want(exitNotFound, "no such snapshot", "delete", "2020-01-01")
+	d.want(exitUsage, "\"extra\" is not understood: snapshot list takes options only", "list", "extra")
+	d.want(exitUsage, "is no directory", "restore", "latest", "--to-dir", "/does/not/exist")
 	d.mem.SetPublic(true)
 	d.want(exitRefused, "anybody may read", "create")
 }
@@ -124,6 +131,10 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 	d.clock = d.clock.Add(time.Hour)
 	d.mem.PutBytes("a.txt", []byte("spoilt"))
 	d.want(exitDiffers, "M a.txt", "diff", "latest", "live", "--exit-code")
+	d.want(exitNotFound, "what is below it is \"dir/\"", "restore", "latest", "dir")
+	d.want(exitNotFound, "has no \"dir/x\"", "restore", "latest", "dir/x")
+	d.want(exitNotFound, "2026-11-23 has no object \"b.txt\"", "cat", "latest", "b.txt")
+	d.want(exitOK, "would be deleted\n  requests: ", "restore", "latest", "--dry-run")
 	d.want(exitOK, "would restore from 2026-11-23: 1 object", "restore", "latest", "--dry-run")
 	d.want(exitOK, "what was changed is in 2026-11-23T100000Z", "restore", "latest")
 	if data, _ := d.mem.Bytes("a.txt"); string(data) != "content of a.txt" {
@@ -146,7 +157,7 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 func TestSnapshotAdoptCommand(t *testing.T) {
 	d := newSnapshotDesk(t)
 	d.mem.PutBytes("data/2025/06/01/a", []byte("old"))
-	d.want(exitOK, "would make 2025-06-01 of 1 object, 3 B", "adopt", "data/2025/06/01/", "--dry-run")
+	d.want(exitOK, "would make 2025-06-01 of 1 object, 3 B, copying nothing\n  requests: ", "adopt", "data/2025/06/01/", "--dry-run")
 	d.want(exitOK, "2025-06-01: 1 object", "adopt", "data/2025/06/01/")
 	d.want(exitRefused, "is a snapshot already", "adopt", "data/2025/06/01")
 	d.want(exitRefused, "no dated prefix", "adopt", "elsewhere/")
@@ -164,7 +175,12 @@ func TestSnapshotJSONIsJSON(t *testing.T) {
 		{"show", "latest", "--json"},
 		{"verify", "latest", "--json"},
 		{"diff", "latest", "live", "--stat", "--json"},
+		{"verify", "latest", "--repair", "--dry-run", "--json"},
 		{"restore", "latest", "--json"},
+		{"restore", "latest", "--dry-run", "--json"},
+		{"materialize", "latest", "--dry-run", "--json"},
+		{"materialize", "latest", "--json"},
+		{"prune", "--keep-last", "1", "--dry-run", "--json"},
 		{"prune", "--keep-last", "1", "--json"},
 	} {
 		status, out := d.run(args...)
@@ -172,4 +188,20 @@ func TestSnapshotJSONIsJSON(t *testing.T) {
 			t.Errorf("%v: status %d:\n%s%s", args, status, out, &d.err)
 		}
 	}
+}
+
+func TestSnapshotRepairCommand(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitOK, "3 objects", "create")
+	if err := d.mem.Delete(t.Context(), s3.Target{Key: "data/2026/11/23/a.txt"}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 15 {
+		d.mem.PutBytes(fmt.Sprintf("data/2026/11/23/stranger%02d", i), nil)
+	}
+	d.want(exitDiffers, "5 objects more below its prefix", "verify", "latest")
+	d.want(exitDiffers, "damaged: 1 object, 1 can be repaired\n  requests: 3 writes", "verify", "latest", "--repair", "--dry-run")
+	d.want(exitDiffers, "damaged: 1 object, 0 repaired", "verify", "latest")
+	d.want(exitOK, "whole again, 1 repaired", "verify", "latest", "--repair")
+	d.want(exitOK, ": whole", "verify", "latest")
 }

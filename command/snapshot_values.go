@@ -69,7 +69,19 @@ func objects(n, bytes int64) string {
 	return fmt.Sprintf("%s %s, %s", humanize.Comma(n), word, humanize.IBytes(uint64(bytes)))
 }
 
-// copiesCost is what copying objects takes.
-func copiesCost(n int64) string {
-	return fmt.Sprintf("%s requests, about $%.2f", humanize.Comma(n), snapshot.CopyPrice(n))
+// costText is what a dry run says about requests.
+func costText(c snapshot.Cost) string {
+	var parts []string
+	for _, kind := range []struct {
+		n    int64
+		name string
+	}{{c.Lists, "listings"}, {c.Reads, "reads"}, {c.Writes, "writes"}, {c.Deletes, "deletions"}} {
+		if kind.n > 0 {
+			parts = append(parts, humanize.Comma(kind.n)+" "+kind.name)
+		}
+	}
+	if len(parts) == 0 {
+		return "requests: none"
+	}
+	return fmt.Sprintf("requests: %s, about $%.2f", strings.Join(parts, ", "), c.Dollars)
 }

@@ -16,7 +16,7 @@ func verifyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "level", Value: string(snapshot.ByListing), Usage: "how closely: list (presence, size, ETag), head (checksums, too), read (every byte); `LEVEL`"},
 		&cli.StringFlag{Name: "sample", Usage: "look closely at a part only: 5%, or 3/7 for the third of seven parts that make up all; `PART`"},
 		&cli.BoolFlag{Name: "repair", Usage: "copy what is damaged anew, from the bucket or another snapshot that still has it", DisableDefaultText: true},
-		progressFlag(), jsonFlag(),
+		dryRunFlag(), progressFlag(), jsonFlag(),
 	}
 }
 
@@ -32,7 +32,7 @@ func levelOf(name string) (snapshot.Level, error) {
 
 func snapshotVerify(c *cli.Context, open snapshotOpener) error {
 	v := &values{c: c}
-	o := snapshot.VerifyOptions{Sample: v.sample("sample"), Repair: c.Bool("repair")}
+	o := snapshot.VerifyOptions{Sample: v.sample("sample"), Repair: c.Bool("repair"), DryRun: c.Bool("dry-run")}
 	level, err := levelOf(c.String("level"))
 	if err := errors.Join(v.err, err); err != nil {
 		return err
@@ -40,7 +40,7 @@ func snapshotVerify(c *cli.Context, open snapshotOpener) error {
 	if o.Level = level; c.Bool("all") != (c.NArg() == 0) {
 		return usagef("which snapshots?").try("name some, or say --all")
 	}
-	s, err := openFor(c, func(c *cli.Context, _ bool) (*snapshotSession, error) { return open(c, !o.Repair) }, 0, -1)
+	s, err := openFor(c, func(c *cli.Context, _ bool) (*snapshotSession, error) { return open(c, !o.Repair || o.DryRun) }, 0, -1)
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,9 @@ type verifiedJSON struct {
 	Foreign  int64         `json:"foreign,omitempty"`
 	Problems []problemJSON `json:"problems,omitempty"`
 	Segments []string      `json:"damaged_segments,omitempty"`
+
+	Mendable int64          `json:"mendable,omitempty"` // in a dry run
+	Cost     *snapshot.Cost `json:"cost,omitempty"`     // in a dry run
 }
 
 type problemJSON struct {
@@ -106,16 +109,16 @@ func (s *snapshotSession) verify(c *cli.Context, ids []snapshot.ID, o snapshot.V
 		if err != nil {
 			return err
 		}
-		if err := s.printVerified(c, found); err != nil {
+		if err := s.printVerified(c, o, found); err != nil {
 			return err
 		}
-		if !found.OK() {
+		if !found.OK() || o.DryRun && found.Damaged > 0 {
 			bad++
 		}
 	}
 	if bad > 0 {
 		e := fail(exitDiffers, "%d of %d snapshots are damaged", bad, len(ids))
-		if !o.Repair {
+		if !o.Repair || o.DryRun {
 			e = e.try("cgs3fs snapshot verify --repair ID copies anew what the bucket or another snapshot still has")
 		}
 		return e
@@ -123,35 +126,69 @@ func (s *snapshotSession) verify(c *cli.Context, ids []snapshot.ID, o snapshot.V
 	return nil
 }
 
-func (s *snapshotSession) printVerified(c *cli.Context, v *snapshot.Verified) error {
+func (s *snapshotSession) printVerified(c *cli.Context, o snapshot.VerifyOptions, v *snapshot.Verified) error {
+	dryRun := o.Repair && o.DryRun
 	if c.Bool("json") {
-		out := verifiedJSON{v.ID, v.OK(), v.Objects, v.Bytes, v.Read, v.Unproven, v.Damaged, v.Repaired, v.Foreign, nil, v.Segments}
-		for _, p := range v.Problems {
-			out.Problems = append(out.Problems, problemJSON{p.Key, p.Place, string(p.Fault), p.Text})
-		}
-		return printJSON(s.out, out)
+		return printJSON(s.out, verifiedOut(v, dryRun))
 	}
+	foreign := 0
 	for _, p := range v.Problems {
+		if p.Fault == snapshot.Foreign {
+			if foreign++; foreign > maxForeign {
+				continue
+			}
+		}
 		fmt.Fprintf(s.out, "%s: %s %s: %s\n", v.ID, p.Fault, printable(p.Key), p.Text)
+	}
+	if more := v.Foreign - maxForeign; more > 0 {
+		fmt.Fprintf(s.out, "%s: and %s more below its prefix that are not of it\n", v.ID, objectsOnly(more))
 	}
 	for _, name := range v.Segments {
 		fmt.Fprintf(s.out, "%s: the manifest's %s is damaged\n", v.ID, name)
 	}
-	verdict := "whole"
+	_, err := fmt.Fprintf(s.out, "%s: %s: %s\n", v.ID, objects(v.Objects, v.Bytes), verifiedText(v, dryRun))
+	if err == nil && dryRun {
+		_, err = fmt.Fprintf(s.out, "  %s\n", costText(v.Cost))
+	}
+	return err
+}
+
+// maxForeign is how many objects are named that harm nothing.
+const maxForeign = 10
+
+func verifiedOut(v *snapshot.Verified, dryRun bool) verifiedJSON {
+	out := verifiedJSON{
+		ID: v.ID, OK: v.OK(), Objects: v.Objects, Bytes: v.Bytes, Read: v.Read, Unproven: v.Unproven,
+		Damaged: v.Damaged, Repaired: v.Repaired, Foreign: v.Foreign, Segments: v.Segments,
+	}
+	if dryRun {
+		out.OK = v.Damaged == 0
+		out.Mendable, out.Repaired, out.Cost = v.Repaired, 0, &v.Cost
+	}
+	for _, p := range v.Problems {
+		out.Problems = append(out.Problems, problemJSON{p.Key, p.Place, string(p.Fault), p.Text})
+	}
+	return out
+}
+
+// verifiedText is the sum of it, in words.
+func verifiedText(v *snapshot.Verified, dryRun bool) string {
+	words := "whole"
 	switch {
+	case v.Damaged > 0 && dryRun:
+		words = fmt.Sprintf("damaged: %s, %d can be repaired", objectsOnly(v.Damaged), v.Repaired)
 	case v.Damaged > 0 && v.OK():
-		verdict = fmt.Sprintf("whole again, %d repaired", v.Repaired)
+		words = fmt.Sprintf("whole again, %d repaired", v.Repaired)
 	case !v.OK():
-		verdict = fmt.Sprintf("damaged: %s, %d repaired", objectsOnly(v.Damaged), v.Repaired)
+		words = fmt.Sprintf("damaged: %s, %d repaired", objectsOnly(v.Damaged), v.Repaired)
 	}
 	if v.Read > 0 {
-		verdict += ", " + humanize.IBytes(uint64(v.Read)) + " read"
+		words += ", " + humanize.IBytes(uint64(v.Read)) + " read"
 	}
 	if v.Unproven > 0 {
-		verdict += fmt.Sprintf(", of %s no checksum is known", objectsOnly(v.Unproven))
+		words += fmt.Sprintf(", of %s no checksum is known", objectsOnly(v.Unproven))
 	}
-	_, err := fmt.Fprintf(s.out, "%s: %s: %s\n", v.ID, objects(v.Objects, v.Bytes), verdict)
-	return err
+	return words
 }
 
 func objectsOnly(n int64) string {

@@ -39,6 +39,9 @@ func (s *Store) PlanAdopt(ctx context.Context, dir string, o CreateOptions) (*Es
 		est.Objects++
 		est.Bytes += object.Size
 	}
+	est.Lists = 2 * pages(est.Objects)
+	est.Writes = 2 + est.Objects/int64(s.cfg.SegmentEntries) // segments, claim and manifest
+	est.Dollars = float64(est.Lists+est.Writes) / 1000 * priceWrite
 	return est, nil
 }
 

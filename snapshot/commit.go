@@ -177,6 +177,7 @@ func (c *creation) manifest(ctx context.Context) *Manifest {
 	switch {
 	case c.o.adopt != "":
 		m.Mode = Adopted
+		m.Started = c.id.time() // not today: policies and --max-age go by it
 	case c.o.narrow != nil:
 		m.Mode = Safety
 	case c.o.Incremental:

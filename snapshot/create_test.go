@@ -350,3 +350,20 @@ func TestAdoptIndexesWithoutCopying(t *testing.T) {
 		t.Errorf("adopting again: %v", err)
 	}
 }
+
+// TestAdoptedOneIsAsOldAsItsName guards against an old copy that is adopted today
+// passing for a fresh snapshot, with policies and with whoever watches the age.
+func TestAdoptedOneIsAsOldAsItsName(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("data/2025/06/01/a", []byte("old"))
+	made, err := w.store().Adopt(t.Context(), "data/2025/06/01", CreateOptions{})
+	if err != nil || !made.Started.Equal(time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)) {
+		t.Fatalf("%v, %v", made.Started, err)
+	}
+	w.mem.PutBytes("key", []byte("live"))
+	today := w.create(CreateOptions{})
+	pruned, err := w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Within: 30 * 24 * time.Hour}, DryRun: true})
+	if err != nil || len(pruned.Removed) != 1 || pruned.Removed[0].ID != made.ID {
+		t.Errorf("removed %+v, not only %s beside %s, %v", pruned.Removed, made.ID, today.ID, err)
+	}
+}

@@ -77,6 +77,9 @@ func (r *restoration) equal(ctx context.Context, e Entry, o s3.Object) (bool, er
 }
 
 func (r *restoration) head(ctx context.Context, bucket s3.Bucket, key string) (info s3.Info, err error) {
+	r.mu.Lock()
+	r.heads++
+	r.mu.Unlock()
 	err = r.s.gate.do(ctx, func() (err error) {
 		info, err = bucket.Head(ctx, key)
 		return err

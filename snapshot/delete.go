@@ -20,20 +20,27 @@ type Removal struct {
 	Bytes   int64  `json:"bytes"`
 	Foreign int64  `json:"foreign"`           // left, as others put or changed them after the snapshot
 	Example string `json:"example,omitempty"` // the place of one of these
+	Cost    *Cost  `json:"cost,omitempty"`    // in a dry run: of deleting it
+}
+
+// Removals is what Delete did, or, in a dry run, would do.
+type Removals struct {
+	Removed []Removal
+	Rehome  Cost // in a dry run: of making others independent first
 }
 
 // Delete removes snapshots, after making those that link to them independent. It
 // refuses the pinned, and all that are left. Existing and incomplete ones are
 // the same to it, but a run that is alive is ErrLocked.
-func (s *Store) Delete(ctx context.Context, ids []ID, o DeleteOptions) ([]Removal, error) {
+func (s *Store) Delete(ctx context.Context, ids []ID, o DeleteOptions) (*Removals, error) {
 	if o.DryRun {
 		list, err := s.List(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return plannedRemovals(list, ids)
+		return s.planRemovals(ctx, list, ids)
 	}
-	var removals []Removal
+	removals := &Removals{}
 	err := s.lockedAs(ctx, "delete", o.TakeOver, func(ctx context.Context, l *lease) error {
 		list, err := s.List(ctx)
 		if err != nil {
@@ -42,7 +49,7 @@ func (s *Store) Delete(ctx context.Context, ids []ID, o DeleteOptions) ([]Remova
 		if _, err := plannedRemovals(list, ids); err != nil {
 			return err
 		}
-		removals, err = s.remove(ctx, l, list, ids)
+		removals.Removed, err = s.remove(ctx, l, list, ids)
 		return err
 	})
 	return removals, err
@@ -83,6 +90,21 @@ func plannedRemovals(list []Info, ids []ID) ([]Removal, error) {
 	return removals, nil
 }
 
+// sortOut says which snapshots go, newest first, and which existing ones stay,
+// oldest first. Those that an earlier run left half deleted go, too.
+func sortOut(list []Info, ids []ID) (doomed, survivors []ID) {
+	for _, info := range list {
+		switch {
+		case info.State == Deleting || slices.Contains(ids, info.ID):
+			doomed = append(doomed, info.ID)
+		case info.State.exists():
+			survivors = append(survivors, info.ID)
+		}
+	}
+	slices.Reverse(doomed)
+	return doomed, survivors
+}
+
 // locked runs work with the lock held and no other run alive.
 func (s *Store) locked(ctx context.Context, what string, work func(context.Context, *lease) error) error {
 	return s.lockedAs(ctx, what, false, work)
@@ -120,24 +142,13 @@ func (s *Store) checkNobodyCreates(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes the given snapshots. Those that an earlier run left half
-// deleted go, too. Links always name an older snapshot, so the newest goes first.
+// remove deletes the given snapshots. Links always name an older one, so the
+// newest goes first.
 func (s *Store) remove(ctx context.Context, l *lease, list []Info, ids []ID) ([]Removal, error) {
-	going := map[ID]bool{}
-	var survivors, doomed []ID
-	for _, info := range list {
-		switch {
-		case info.State == Deleting || slices.Contains(ids, info.ID):
-			going[info.ID] = true
-			doomed = append(doomed, info.ID)
-		case info.State.exists():
-			survivors = append(survivors, info.ID)
-		}
-	}
-	if err := s.rehome(ctx, l, going, survivors); err != nil {
+	doomed, survivors := sortOut(list, ids)
+	if err := s.rehome(ctx, l, setOf(doomed), survivors); err != nil {
 		return nil, err
 	}
-	slices.Reverse(doomed)
 	manifests := make([]*Manifest, len(doomed))
 	etags := make([]string, len(doomed))
 	var err error
@@ -155,4 +166,12 @@ func (s *Store) remove(ctx context.Context, l *lease, list []Info, ids []ID) ([]
 		removals = append(removals, r)
 	}
 	return removals, nil
+}
+
+func setOf(ids []ID) map[ID]bool {
+	set := map[ID]bool{}
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
 }

@@ -47,10 +47,11 @@ func wantIntact(t testing.TB, w *world, want map[ID]map[string]string) (existing
 func TestDeleteRehomesWhatIsLinked(t *testing.T) {
 	w := newWorld(t)
 	want := history(t, w)
-	removed, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{})
+	removals, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	removed := removals.Removed
 	if len(removed) != 1 || removed[0].Objects != 8 || removed[0].Foreign != 0 {
 		t.Errorf("removed %+v", removed)
 	}
@@ -60,6 +61,28 @@ func TestDeleteRehomesWhatIsLinked(t *testing.T) {
 	for _, key := range w.mem.Keys() {
 		if strings.Contains(key, "2026/11/23/") || strings.Contains(key, "2026-11-23/") {
 			t.Errorf("%s is left", key)
+		}
+	}
+}
+
+// TestDeleteTellsBeforehandWhatItCopies compares a dry run with the copies that
+// are made, where two snapshots link to what goes.
+func TestDeleteTellsBeforehandWhatItCopies(t *testing.T) {
+	for _, ids := range [][]ID{{"2026-11-23"}, {"2026-11-24"}, {"2026-11-23", "2026-11-24"}} {
+		w := newWorld(t)
+		history(t, w)
+		before := len(w.mem.Keys())
+		counter := &copyCounter{Bucket: w.mem, made: map[string]int{}}
+		s := w.open(counter)
+		planned, err := s.Delete(t.Context(), ids, DeleteOptions{DryRun: true})
+		if err != nil || len(counter.made) > 0 || len(w.mem.Keys()) != before {
+			t.Fatalf("a dry run copies %v, %v", counter.made, err)
+		}
+		if _, err := s.Delete(t.Context(), ids, DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if planned.Rehome.Copies != int64(len(counter.made)) || len(counter.made) == 0 {
+			t.Errorf("%v: %d copies planned, %d made", ids, planned.Rehome.Copies, len(counter.made))
 		}
 	}
 }
@@ -157,11 +180,11 @@ func TestDeleteLeavesWhatOthersPutThere(t *testing.T) {
 	history(t, w)
 	w.mem.PutBytes("data/2026/11/25/stranger", []byte("x"))
 	w.mem.PutBytes("data/2026/11/25/changes", []byte("altered"))
-	removed, err := w.store().Delete(t.Context(), []ID{"2026-11-25"}, DeleteOptions{})
+	removals, err := w.store().Delete(t.Context(), []ID{"2026-11-25"}, DeleteOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if removed[0].Foreign != 1 {
+	if removed := removals.Removed; removed[0].Foreign != 1 {
 		t.Errorf("removed %+v", removed)
 	}
 	if _, there := w.mem.Bytes("data/2026/11/25/stranger"); !there {

@@ -34,6 +34,16 @@ func ParseID(s string) (ID, error) {
 // day is the calendar day of the snapshot, as in its ID.
 func (id ID) day() ID { return id[:min(len(id), len(dayForm))] }
 
+// time is when the snapshot was begun, as far as its ID tells.
+func (id ID) time() time.Time {
+	for _, form := range []string{dayForm, secondForm} {
+		if t, err := time.Parse(form, string(id)); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
 // path is where the objects are, below the prefix of all snapshots:
 // "2026/11/23/" or "2026/11/23T141502Z/".
 func (id ID) path() string {

@@ -17,7 +17,7 @@ type PruneOptions struct {
 type Pruned struct {
 	Decisions  []Decision // about all existing snapshots, oldest first
 	Incomplete []Info     // left by interrupted runs, to be removed if asked for
-	Removed    []Removal  // or, in a dry run, what would be
+	Removals
 }
 
 // Prune deletes the snapshots that the policy does not keep. Without a policy it
@@ -32,8 +32,12 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 			return nil, err
 		}
 		pruned, ids := o.decide(list, s)
-		pruned.Removed, err = plannedRemovals(list, ids)
-		return pruned, err
+		planned, err := s.planRemovals(ctx, list, ids)
+		if err != nil {
+			return nil, err
+		}
+		pruned.Removals = *planned
+		return pruned, nil
 	}
 	var pruned *Pruned
 	err := s.lockedAs(ctx, "prune", o.TakeOver, func(ctx context.Context, l *lease) error {

@@ -46,7 +46,7 @@ func (s *Store) rehomeSegment(ctx context.Context, l *lease, going map[ID]bool, 
 		if !going[e.Owner] {
 			continue
 		}
-		home, found, err := findHome(ctx, homes, *e)
+		home, found, err := findHome(ctx, homes, *e, false)
 		if err != nil {
 			return err
 		}
@@ -63,13 +63,15 @@ func (s *Store) rehomeSegment(ctx context.Context, l *lease, going map[ID]bool, 
 	return err
 }
 
-func findHome(ctx context.Context, homes []*finder, e Entry) (Entry, bool, error) {
+// findHome looks for the entry's version among those of older survivors: the
+// copies that they own, or, with links, also what they only link.
+func findHome(ctx context.Context, homes []*finder, e Entry, links bool) (Entry, bool, error) {
 	for _, f := range homes {
 		h, found, err := f.find(ctx, e.Key)
 		if err != nil {
 			return Entry{}, false, err
 		}
-		if found && h.Owner == "" && h.sameVersion(e) {
+		if found && (links || h.Owner == "") && h.sameVersion(e) {
 			return h.linkedFrom(f.m.ID), true, nil
 		}
 	}

@@ -51,6 +51,7 @@ type Restored struct {
 	Conflicts []string // keys that somebody changed meanwhile; theirs stay
 	Damaged   []string // keys whose copies are missing or altered
 	Skipped   []Note   // keys that a directory cannot have
+	Cost      Cost     // in a dry run
 }
 
 // restoration is one run of Restore.
@@ -62,8 +63,10 @@ type restoration struct {
 	scope  scope
 	copier *copier
 
-	mu   sync.Mutex
-	done Restored // guarded by mu
+	mu     sync.Mutex
+	done   Restored // guarded by mu
+	listed int64    // objects at the target
+	heads  int64    // guarded by mu
 }
 
 // inPlace says whether live data is what gets changed.
@@ -79,9 +82,10 @@ func (s *Store) Restore(ctx context.Context, id ID, o RestoreOptions) (*Restored
 	}
 	if o.DryRun {
 		err := r.run(ctx)
+		r.totalCost()
 		return &r.done, err
 	}
-	if r.inPlace() && !o.NoSafety {
+	if r.safetyWanted() {
 		if err := r.safety(ctx); err != nil {
 			return nil, fmt.Errorf("keeping what is about to change: %w", err)
 		}
@@ -104,6 +108,9 @@ func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*r
 	}
 	if o.Delete && m.Mode == Safety {
 		return nil, fmt.Errorf("%w: %s holds only what a restore changed; deleting what it has not would delete all else", ErrRefused, id)
+	}
+	if err := s.checkPaths(ctx, m, o); err != nil {
+		return nil, err
 	}
 	if o.Overwrite == "" {
 		o.Overwrite = OverwriteChanged
@@ -155,6 +162,7 @@ func (r *restoration) run(ctx context.Context) (err error) {
 				return errors.Join(group.Wait(), err)
 			}
 			if what == remove {
+				r.plan(p)
 				doomed = append(doomed, s3.Target{Key: r.o.ToPrefix + p.key, ETag: p.b.ETag})
 			}
 			continue
@@ -178,6 +186,7 @@ func (r *restoration) targets(ctx context.Context) iter.Seq2[s3.Object, error] {
 	return func(yield func(s3.Object, error) bool) {
 		for o, err := range r.scope.objects(ctx, r.to, r.o.ToPrefix+commonPrefix(r.o.Paths)) {
 			if err == nil {
+				r.listed++ // by one goroutine at a time
 				if o.Key = o.Key[len(r.o.ToPrefix):]; o.Key == "" {
 					continue
 				}
@@ -213,6 +222,7 @@ func (r *restoration) one(ctx context.Context, p pair[Entry, s3.Object]) error {
 		}
 	} else if what == replace {
 		r.count(p.a, &r.done.Copied)
+		r.plan(p)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -284,3 +284,51 @@ func TestDiffTellsWhatChanged(t *testing.T) {
 		}
 	}
 }
+
+func TestRestoreOfWhatIsNotThereIsAnError(t *testing.T) {
+	w := newWorld(t)
+	w.fill(6)
+	w.create(CreateOptions{})
+	w.mem.PutBytes("later/x", []byte("x"))
+	before := w.live()
+	for _, test := range []struct {
+		path string
+		o    RestoreOptions
+		want error
+		text string
+	}{
+		{"dir1/file99", RestoreOptions{}, ErrNoKey, `has no "dir1/file99"`},
+		{"dir1", RestoreOptions{}, ErrNoKey, `what is below it is "dir1/"`},
+		{"later/", RestoreOptions{}, ErrNoKey, `has no "later/"`},
+		{"later/", RestoreOptions{Delete: true, DryRun: true}, nil, ""},
+		{"dir1/", RestoreOptions{}, nil, ""},
+		{"dir1/file01", RestoreOptions{}, nil, ""},
+	} {
+		test.o.Paths = []string{test.path}
+		_, err := w.store().Restore(t.Context(), "2026-11-23", test.o)
+		if !errors.Is(err, test.want) || err != nil && !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: %v", test.path, err)
+		}
+	}
+	wantSame(t, "live data", w.live(), before)
+}
+
+func TestRestoreTellsBeforehandWhatItCopies(t *testing.T) {
+	w := newWorld(t)
+	w.fill(14)
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	w.damage()
+	counter := &copyCounter{Bucket: w.mem, made: map[string]int{}}
+	s := w.open(counter)
+	dry, err := s.Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true}); err != nil {
+		t.Fatal(err)
+	}
+	if made := int64(len(counter.made)); dry.Cost.Copies != made || made != 5 || dry.Cost.Deletes != 1 || dry.Cost.Dollars == 0 {
+		t.Errorf("%d copies, planned %+v", made, dry.Cost)
+	}
+}

@@ -46,6 +46,10 @@ func (s *Store) RestoreDir(ctx context.Context, id ID, dir string, o RestoreOpti
 		}
 	}
 	err = group.Wait()
+	if o.DryRun {
+		r.done.Cost = Cost{Bytes: r.done.Bytes, Reads: r.done.Copied + int64(len(r.m.Segments))}
+		r.done.Cost.total()
+	}
 	return &r.done, err
 }
 
