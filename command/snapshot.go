@@ -93,7 +93,7 @@ func placeFlags(to bool) []cli.Flag {
 		&cli.StringFlag{Name: "in", Aliases: also("to"), Category: categoryPlace, Usage: "keep snapshots in another bucket: s3://`BUCKET`, or the name of a service"},
 		&cli.StringFlag{Name: "in-space", Aliases: also("to-space"), Category: categoryPlace, Usage: "the `SPACE` of that service, such as backups"},
 		&cli.StringFlag{Name: "in-credentials", Aliases: also("to-credentials"), Category: categoryPlace, Usage: "a `FILE` with credentials for that bucket"},
-		&cli.StringFlag{Name: "prefix", Category: categoryPlace, Usage: "keep snapshots below `PREFIX`", DefaultText: "data"},
+		&cli.StringFlag{Name: "prefix", Category: categoryPlace, Usage: "keep snapshots below `PREFIX`; to these, snapshots below another prefix are data as any other", DefaultText: "data"},
 	}
 }
 

@@ -106,23 +106,22 @@ func entryOf(o s3.Object) Entry {
 	}
 }
 
-// link makes entries that the parent has just so into links to their owners.
+// link makes entries that a parent has just so into links to their owners.
 func (ch *chunk) link(ctx context.Context) error {
-	if ch.parent == nil {
-		return nil
-	}
-	old, err := ch.s.entriesIn(ctx, ch.parent, ch.seg.span())
-	if err != nil {
-		return fmt.Errorf("comparing with %s: %w", ch.parent.ID, err)
-	}
-	for i := range ch.seg.Entries {
-		e := &ch.seg.Entries[i]
-		for len(old) > 0 && old[0].Key < e.Key {
-			old = old[1:]
+	for _, parent := range ch.parents {
+		old, err := ch.s.entriesIn(ctx, parent, ch.seg.span())
+		if err != nil {
+			return fmt.Errorf("comparing with %s: %w", parent.ID, err)
 		}
-		if len(old) > 0 && old[0].sameVersion(*e) {
-			*e = old[0].linkedFrom(ch.parent.ID)
-			ch.progress.Linked.Add(1)
+		for i := range ch.seg.Entries {
+			e := &ch.seg.Entries[i]
+			for len(old) > 0 && old[0].Key < e.Key {
+				old = old[1:]
+			}
+			if e.Owner == "" && len(old) > 0 && old[0].sameVersion(*e) {
+				*e = old[0].linkedFrom(parent.ID)
+				ch.progress.Linked.Add(1)
+			}
 		}
 	}
 	return nil

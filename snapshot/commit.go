@@ -182,8 +182,8 @@ func (c *creation) manifest(ctx context.Context) *Manifest {
 		m.Mode = Safety
 	case c.o.Incremental:
 		m.Mode = Incremental
-		if c.parent != nil {
-			m.Parent = c.parent.ID
+		if len(c.parents) > 0 {
+			m.Parent = c.parents[0].ID
 		}
 	}
 	m.setSegments(c.sorted())

@@ -20,8 +20,8 @@ type creation struct {
 	resumed  bool
 	lease    *lease
 	copier   *copier
-	parent   *Manifest // nil: link nothing
-	own      []string  // prefixes of snapshots in the source, which are never copied
+	parents  []*Manifest // what to link to, the first that has it
+	own      []string    // prefixes of snapshots in the source, which are never copied
 	progress *Progress
 	tagsLost atomic.Int64
 

@@ -29,11 +29,12 @@ type CreateOptions struct {
 
 	adopt  ID                                                // index what another tool put there; see Store.Adopt
 	narrow func(context.Context, batch) ([]s3.Object, error) // takes only some of a batch: a Safety snapshot
+	before string                                            // which restore that one is for
 }
 
 // digest is the same for runs that may continue each other's work.
 func (o CreateOptions) digest(source string) string {
-	data, err := json.Marshal([]any{source, o.From, o.Filter, o.Incremental, o.Parent, o.adopt, o.narrow != nil})
+	data, err := json.Marshal([]any{source, o.From, o.Filter, o.Incremental, o.Parent, o.adopt, o.before})
 	if err != nil {
 		panic(err) // only strings
 	}

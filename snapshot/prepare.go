@@ -38,7 +38,7 @@ func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manif
 		return nil, nil, err
 	}
 	if o.Incremental {
-		if c.parent, err = s.parent(ctx, o.Parent); err != nil {
+		if c.parents, err = s.parents(ctx, o); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -85,17 +85,31 @@ func (s *Store) refusePublic(ctx context.Context, allow bool) error {
 	return nil
 }
 
-// parent finds what to link to: the one named, or else the newest. A first
-// incremental snapshot has none.
-func (s *Store) parent(ctx context.Context, name string) (*Manifest, error) {
-	id, err := s.Find(ctx, cmpOr(name, "latest"))
-	if errors.Is(err, ErrNoSnapshot) && name == "" {
-		return nil, nil
-	}
-	if err != nil {
+// parents finds what to link to: the snapshot named, or else the newest, and for
+// a restore what the last one kept. A first incremental snapshot has none.
+func (s *Store) parents(ctx context.Context, o CreateOptions) (parents []*Manifest, err error) {
+	id, err := s.Find(ctx, cmpOr(o.Parent, "latest"))
+	switch {
+	case errors.Is(err, ErrNoSnapshot) && o.Parent == "":
+	case err != nil:
 		return nil, err
+	default:
+		m, err := s.Load(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		parents = append(parents, m)
 	}
-	return s.Load(ctx, id)
+	if o.narrow != nil {
+		m, err := s.lastSafety(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			parents = append(parents, m)
+		}
+	}
+	return parents, nil
 }
 
 func cmpOr(a, b string) string {
@@ -123,7 +137,7 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 			return c.s.Load(ctx, id)
 		case info.Running && !c.o.TakeOver:
 			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
-		case info.State == Incomplete && !c.o.NoResume && c.o.narrow == nil && c.resumable(ctx, id):
+		case info.State == Incomplete && !c.o.NoResume && c.resumable(ctx, id):
 			c.id, c.resumed = id, true
 			return nil, nil
 		}

@@ -62,6 +62,7 @@ type restoration struct {
 	to     s3.Bucket
 	scope  scope
 	copier *copier
+	keptIn *finder // in the safety snapshot; nil without. Only for run's loop
 
 	mu     sync.Mutex
 	done   Restored // guarded by mu
@@ -156,18 +157,24 @@ func (r *restoration) run(ctx context.Context) (err error) {
 		if !p.inA && !r.o.Delete {
 			continue
 		}
-		if !p.inA {
-			what, err := r.decide(ctx, p)
-			if err != nil {
-				return errors.Join(group.Wait(), err)
-			}
-			if what == remove {
-				r.plan(p)
-				doomed = append(doomed, s3.Target{Key: r.o.ToPrefix + p.key, ETag: p.b.ETag})
-			}
+		kept, err := r.kept(ctx, p)
+		if err != nil {
+			return errors.Join(group.Wait(), err)
+		}
+		if p.inA {
+			group.Go(func() error { return r.one(groupCtx, p, kept) })
 			continue
 		}
-		group.Go(func() error { return r.one(groupCtx, p) })
+		what, err := r.decide(ctx, p)
+		switch {
+		case err != nil:
+			return errors.Join(group.Wait(), err)
+		case what == remove && !kept:
+			r.conflict(p.key)
+		case what == remove:
+			r.plan(p)
+			doomed = append(doomed, s3.Target{Key: r.o.ToPrefix + p.key, ETag: p.b.ETag})
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -210,19 +217,22 @@ func commonPrefix(paths []string) string {
 	return prefix
 }
 
-// one restores one key, if it needs to be.
-func (r *restoration) one(ctx context.Context, p pair[Entry, s3.Object]) error {
+// one restores one key, if it needs to be, and if what is there was kept.
+func (r *restoration) one(ctx context.Context, p pair[Entry, s3.Object], kept bool) error {
 	what, err := r.decide(ctx, p)
 	if err != nil {
 		return err
 	}
-	if what == replace && !r.o.DryRun {
+	switch {
+	case what == replace && !kept:
+		r.conflict(p.key)
+	case what == replace && r.o.DryRun:
+		r.count(p.a, &r.done.Copied)
+		r.plan(p)
+	case what == replace:
 		if err := r.copy(ctx, p); err != nil {
 			return err
 		}
-	} else if what == replace {
-		r.count(p.a, &r.done.Copied)
-		r.plan(p)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -234,67 +244,4 @@ func (r *restoration) one(ctx context.Context, p pair[Entry, s3.Object]) error {
 		r.done.Kept++
 	}
 	return nil
-}
-
-func (r *restoration) count(e Entry, n *int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	*n++
-	r.done.Bytes += e.Size
-	r.o.Progress.Copied.Add(1)
-	r.o.Progress.CopiedBytes.Add(e.Size)
-}
-
-func (r *restoration) copy(ctx context.Context, p pair[Entry, s3.Object]) error {
-	from := version{r.s.at.place(r.m.ID, p.a), p.a.copyETag(), p.a.Size, p.a.StorageClass}
-	to := place{key: r.o.ToPrefix + p.key, ifNoneMatch: "*"}
-	if p.inB {
-		to.ifNoneMatch, to.ifMatch = "", p.b.ETag
-	}
-	_, err := r.copier.copy(ctx, from, to)
-	switch {
-	case err == nil:
-		r.count(p.a, &r.done.Copied)
-		return nil
-	case errors.Is(err, s3.ErrChanged), errors.Is(err, s3.ErrExists), errors.Is(err, s3.ErrNotFound):
-		return r.whoChanged(ctx, p.key, from, to)
-	}
-	return fmt.Errorf("restoring %q: %w", p.key, err)
-}
-
-// whoChanged finds out which of the two conditions of a copy failed.
-func (r *restoration) whoChanged(ctx context.Context, key string, from version, to place) error {
-	info, err := r.head(ctx, r.s.dest, from.key)
-	if err != nil {
-		return err
-	}
-	there, err := r.head(ctx, r.to, to.key)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case info.ETag != from.etag:
-		r.done.Damaged = append(r.done.Damaged, key)
-	case there.Size == from.size && (there.ETag == from.etag || there.Checksum != "" && there.Checksum == info.Checksum):
-		r.done.Copied++ // by an attempt whose answer got lost
-		r.done.Bytes += from.size
-	default:
-		r.done.Conflicts = append(r.done.Conflicts, key)
-	}
-	return nil
-}
-
-// remove deletes extras in the state that they were listed in.
-func (r *restoration) remove(ctx context.Context, doomed []s3.Target) error {
-	r.done.Deleted = int64(len(doomed))
-	if r.o.DryRun || len(doomed) == 0 {
-		return nil
-	}
-	var left []string
-	err := r.s.deleteFrom(ctx, r.to, doomed, &left)
-	r.done.Deleted -= int64(len(left))
-	r.done.Conflicts = append(r.done.Conflicts, left...)
-	return err
 }

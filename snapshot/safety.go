@@ -2,22 +2,63 @@ package snapshot
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
 
-// safety snapshots what the restore is going to replace or delete.
+// safety snapshots what the restore is going to replace or delete, or finishes
+// what the same restore began to before it was interrupted.
 func (r *restoration) safety(ctx context.Context) error {
+	which, err := json.Marshal([]any{r.m.ID, r.o.Paths, r.o.Delete, r.o.Overwrite})
+	if err != nil {
+		return err
+	}
 	dry := &restoration{s: r.s, m: r.m, o: r.o, to: r.to, scope: r.scope, done: Restored{}}
 	o := CreateOptions{
 		Comment: "before restore of " + string(r.m.ID), From: commonPrefix(r.o.Paths), Incremental: true, AllowPublic: true,
 		narrow: func(ctx context.Context, b batch) ([]s3.Object, error) { return dry.changing(ctx, b) },
+		before: string(which),
 	}
 	made, err := r.s.Create(ctx, o)
 	if err == nil && made != nil {
 		r.done.Safety = made.ID
+		r.keptIn = r.s.finder(made.Manifest)
 	}
 	return err
+}
+
+// kept says whether what is at the target may be replaced or deleted: if it is
+// to be kept first, it must be in the safety snapshot in this very version.
+// What somebody wrote since is in none.
+func (r *restoration) kept(ctx context.Context, p pair[Entry, s3.Object]) (bool, error) {
+	if !p.inB || r.o.DryRun || !r.safetyWanted() {
+		return true, nil
+	}
+	if r.keptIn == nil {
+		return false, nil
+	}
+	e, found, err := r.keptIn.find(ctx, p.key)
+	return found && e.ETag == p.b.ETag && e.Size == p.b.Size, err
+}
+
+// lastSafety is the newest snapshot that a restore made, or nil: one that was
+// interrupted after it, and is repeated, need not copy the same again.
+func (s *Store) lastSafety(ctx context.Context) (*Manifest, error) {
+	list, err := s.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var last ID
+	for _, info := range Existing(list) {
+		if info.Mode == Safety {
+			last = info.ID
+		}
+	}
+	if last == "" {
+		return nil, nil
+	}
+	return s.Load(ctx, last)
 }
 
 // changing returns those objects of a batch that the restore would not leave.
