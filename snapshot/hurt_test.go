@@ -47,6 +47,46 @@ func TestWriterMeanwhile(t *testing.T) {
 	}
 }
 
+// TestWriterMeanwhileAndACrash is the same with a crash somewhere: what the two
+// runs make together must be whole, too, though the objects of the first changed.
+func TestWriterMeanwhileAndACrash(t *testing.T) {
+	resumed := 0
+	for seed := range uint64(120) {
+		w := newWorld(t)
+		w.mem = s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, OpaqueETags: seed%2 == 1})
+		writer := newWriter(w.mem, seed)
+		for range 40 {
+			writer.write()
+		}
+		r := rand.New(rand.NewPCG(seed, 1))
+		crash := s3test.Crash{At: 1 + r.IntN(70), When: moments[r.IntN(len(moments))]}
+		_, err := w.open(s3test.NewFaulty(writer, s3test.Plan{Crash: crash})).Create(t.Context(), CreateOptions{})
+		w.clock.advance(leaseDead)
+		made, err2 := w.open(writer).Create(t.Context(), CreateOptions{IfMissing: true})
+		if err2 != nil {
+			t.Fatalf("seed %d, %+v: after %v: %v", seed, crash, err, err2)
+		}
+		if made.Resumed {
+			resumed++
+		}
+		for key, data := range contents(t, w.store(), made.ID) {
+			if !writer.wrote(key, data) {
+				t.Fatalf("seed %d, %+v: %q has %q, which nobody wrote", seed, crash, key, data)
+			}
+		}
+		found, err := w.store().Verify(t.Context(), made.ID, VerifyOptions{})
+		if err != nil || !found.OK() || found.Foreign > 0 {
+			t.Fatalf("seed %d, %+v: %+v, %v", seed, crash, found, err)
+		}
+		if u := w.mem.Uploads(); len(u) > 0 {
+			t.Fatalf("seed %d, %+v: uploads %v", seed, crash, u)
+		}
+	}
+	if resumed < 60 {
+		t.Errorf("only %d runs were resumed", resumed)
+	}
+}
+
 // writer is a bucket that somebody else changes before each call. It writes runs
 // of one letter, of few lengths, so that a mixture of two versions shows.
 type writer struct {
