@@ -89,7 +89,7 @@ func (ch *chunk) writePlan(ctx context.Context) error {
 }
 
 func (ch *chunk) write(ctx context.Context, key string, seg segment) (sum string, err error) {
-	data, err := seg.encode(&ch.s.zips)
+	data, err := seg.encode(ch.s.zips)
 	if err != nil {
 		return "", err
 	}

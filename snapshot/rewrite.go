@@ -88,7 +88,7 @@ func (r *rewriter) write(ctx context.Context, id ID, seg *segment, old SegmentRe
 	if err := r.lease.check(); err != nil {
 		return SegmentRef{}, err
 	}
-	data, err := seg.encode(&r.s.zips)
+	data, err := seg.encode(r.s.zips)
 	if err != nil {
 		return SegmentRef{}, err
 	}
@@ -144,7 +144,7 @@ func (s *Store) planBring(ctx context.Context, l *lease, id ID, seg *segment, in
 		e.Owner = ""
 		plan.Entries = append(plan.Entries, e)
 	}
-	data, err := plan.encode(&s.zips)
+	data, err := plan.encode(s.zips)
 	if err != nil {
 		return err
 	}

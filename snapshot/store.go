@@ -102,7 +102,7 @@ type Store struct {
 	control control // files in dest
 	gate    *gate
 	budget  *budget
-	zips    zips
+	zips    *zips
 }
 
 // Open makes a Store. It sends no request.
@@ -119,6 +119,7 @@ func Open(cfg Config) (*Store, error) {
 		control: control{cfg.Dest},
 		gate:    newGate(cfg.Parallel, cfg.Sleep),
 		budget:  newBudget(max(cfg.Memory, cfg.StreamPart)),
+		zips:    &zips{},
 	}, nil
 }
 
