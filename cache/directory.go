@@ -188,6 +188,26 @@ func (d *directory[E]) merged() []Named[E] {
 	return d.listed
 }
 
+// others tells whether a complete directory has another name than this one. It
+// looks from both ends, as those who remove all names go from one to the other.
+func (d *directory[E]) others(name string) bool {
+	stays := func(other string) bool {
+		c, changed := d.changes[other]
+		return other != name && (!changed || c.verdict == Present)
+	}
+	for i, j := 0, len(d.listed)-1; i <= j; i, j = i+1, j-1 {
+		if stays(d.listed[i].Name) || stays(d.listed[j].Name) {
+			return true
+		}
+	}
+	for other, c := range d.changes {
+		if other != name && c.verdict == Present {
+			return true
+		}
+	}
+	return false
+}
+
 // mergeListed returns the sorted union of listed, less the hidden names, and put.
 func mergeListed[E any](listed, put []Named[E], hidden map[string]bool) []Named[E] {
 	all := make([]Named[E], 0, len(listed)+len(put))

@@ -220,6 +220,14 @@ func checkNames(t *rapid.T, n *Names[int], b *bucket) {
 				t.Fatalf("Lookup(%q, %q) = %d, %v; the bucket had %v, now %v", d, x, e, v, b.history[d+x], b.clock.t)
 			}
 		}
+		for _, x := range modelNames {
+			others, told := n.Others(d, x)
+			left := maps.Clone(known)
+			delete(left, x)
+			if told && others != (len(left) > 0) {
+				t.Fatalf("Others(%q, %q) = %v, lookups say %v", d, x, others, known)
+			}
+		}
 		entries, _, ok := n.Dir(d)
 		if !ok {
 			continue

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/cgs3fs/cgs3fs/cache"
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/transfer"
 )
@@ -172,20 +174,19 @@ func (f *FS) keepDirectory(ctx context.Context, dir *node, prefix, leaving strin
 	if dir.id == rootIno || !strings.HasSuffix(prefix, "/") {
 		return nil
 	}
-	names, _, ok := f.names.Dir(prefix)
-	if !ok && f.names.Partial(prefix) {
+	others, known := f.names.Others(prefix, leaving) // another name, or the marker itself
+	if !known && f.names.Partial(prefix) {
 		return nil // more than a page of names
 	}
-	if !ok {
-		var err error
-		if names, err = f.firstPage(ctx, prefix, dir.lead); err != nil {
+	if !known {
+		names, err := f.firstPage(ctx, prefix, dir.lead)
+		if err != nil {
 			return err
 		}
+		others = slices.ContainsFunc(names, func(e cache.Named[entry]) bool { return e.Name != leaving })
 	}
-	for _, e := range names {
-		if e.Name != leaving {
-			return nil // another name, or the marker itself
-		}
+	if others {
+		return nil
 	}
 	attrs := newAttributes(prefix)
 	_, err := f.bucket.Put(ctx, prefix, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})

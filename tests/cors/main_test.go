@@ -2,11 +2,7 @@ package cors
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/cgs3fs/cgs3fs/tests/harness"
@@ -15,58 +11,20 @@ import (
 // server is shared: every test has a bucket of its own.
 var server *harness.Server
 
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = harness.Start(harness.Config{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &server)) }
 
-// desk is a person's machine: a home, a bucket, our program and aws.
-type desk struct {
-	testing.TB
-	*harness.Client
-	home string
-}
+// desk is a person's machine that works on the bucket's CORS rules.
+type desk struct{ *harness.Desk }
 
 func newDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{TB: t, Client: server.Bucket(t), home: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(d.home, "tmp"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func (d *desk) env() []string {
-	return harness.Env(d.home,
-		"AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey,
-		"AWS_REGION="+harness.Region, "AWS_DEFAULT_REGION="+harness.Region,
-		"AWS_ENDPOINT_URL="+server.Endpoint, "AWS_PAGER=",
-	)
+	return &desk{server.Desk(t)}
 }
 
 // try runs "cgs3fs cors" with args.
 func (d *desk) try(args ...string) harness.Result {
 	d.Helper()
-	bin, err := harness.Program()
-	if err != nil {
-		d.Fatal(err)
-	}
-	cmd := exec.Command(bin, append(append([]string{"cors"}, args...), "--bucket", d.Bucket)...)
-	cmd.Env = d.env()
-	r := harness.Run(cmd)
-	if strings.Contains(r.Stdout+r.Stderr, server.SecretKey) {
-		d.Errorf("cgs3fs cors %q prints the secret key", args)
-	}
-	return r
+	return d.Try(append([]string{"cors"}, args...)...)
 }
 
 // cors is try that must succeed.
@@ -91,13 +49,7 @@ func (d *desk) aws(args ...string) string {
 
 func (d *desk) tryAWS(args ...string) harness.Result {
 	d.Helper()
-	path, err := exec.LookPath("aws")
-	if err != nil {
-		d.Skip("aws is not installed (Debian's awscli)")
-	}
-	cmd := exec.Command(path, append(append([]string{"s3api"}, args...), "--bucket", d.Bucket)...)
-	cmd.Env = append(d.env(), "PYENV_VERSION="+os.Getenv("PYENV_VERSION"))
-	return harness.Run(cmd)
+	return harness.Run(d.AWS(append(append([]string{"s3api"}, args...), "--bucket", d.Bucket)...))
 }
 
 // table is cors/testdata/preflights.json: questions with the answers that S3's

@@ -17,7 +17,7 @@ func TestSandboxPlanIsWarnedOf(t *testing.T) {
 			vcap := strings.Replace(server.VCAP(d.Bucket), `"plan":"basic"`, `"plan":"`+plan+`"`, 1)
 			cmd := d.command(t.Context(), append(args, "--note", plan)...)
 			cmd.Args = cmd.Args[:len(cmd.Args)-2] // without --bucket
-			cmd.Env = harness.Env(d.home, "VCAP_SERVICES="+vcap)
+			cmd.Env = harness.Env(d.Home, "VCAP_SERVICES="+vcap)
 			r := harness.Run(cmd)
 			if r.Status != 0 || strings.Contains(r.Stderr, "cf delete-service removes") != warned {
 				t.Errorf("%v in plan %s: exit status %d\n%s%s", args, plan, r.Status, r.Stdout, r.Stderr)

@@ -16,62 +16,25 @@ import (
 // server is shared: every test has a bucket of its own.
 var server *harness.Server
 
-func TestMain(m *testing.M) {
-	var err error
-	if server, err = harness.Start(harness.Config{}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	status := m.Run()
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		status = 1
-	}
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &server)) }
 
-// desk is a person's machine: a home, a bucket, our program and others.
-type desk struct {
-	testing.TB
-	*harness.Client
-	home string
-}
+// desk is a person's machine that makes snapshots of a bucket.
+type desk struct{ *harness.Desk }
 
 func newDesk(t testing.TB) *desk {
 	t.Helper()
-	d := &desk{TB: t, Client: server.Bucket(t), home: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(d.home, "tmp"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-func (d *desk) env() []string {
-	return harness.Env(d.home,
-		"AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey,
-		"AWS_REGION="+harness.Region, "AWS_DEFAULT_REGION="+harness.Region,
-		"AWS_ENDPOINT_URL="+server.Endpoint, "AWS_PAGER=", "PYENV_VERSION="+os.Getenv("PYENV_VERSION"),
-	)
+	return &desk{server.Desk(t)}
 }
 
 func (d *desk) command(ctx context.Context, args ...string) *exec.Cmd {
 	d.Helper()
-	bin, err := harness.Program()
-	if err != nil {
-		d.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, bin, append(append([]string{"snapshot"}, args...), "--bucket", d.Bucket)...)
-	cmd.Env = d.env()
-	return cmd
+	return d.Command(ctx, append([]string{"snapshot"}, args...)...)
 }
 
 // snapshot runs "cgs3fs snapshot", which must end with the status.
 func (d *desk) snapshot(status int, args ...string) string {
 	d.Helper()
-	r := harness.Run(d.command(d.Context(), args...))
-	if strings.Contains(r.Stdout+r.Stderr, server.SecretKey) {
-		d.Errorf("cgs3fs snapshot %q prints the secret key", args)
-	}
+	r := d.Try(append([]string{"snapshot"}, args...)...)
 	if r.Status != status {
 		d.Fatalf("cgs3fs snapshot %q: exit status %d, want %d\n%s%s", args, r.Status, status, r.Stdout, r.Stderr)
 	}
@@ -107,11 +70,7 @@ func (m made) dated() string {
 // aws runs the aws command line.
 func (d *desk) aws(args ...string) string {
 	d.Helper()
-	path, err := exec.LookPath("aws")
-	if err != nil {
-		d.Skip("aws is not installed (Debian's awscli)")
-	}
-	return d.tool(exec.Command(path, args...))
+	return d.tool(d.AWS(args...))
 }
 
 // rclone runs rclone with the remote "s3:".
@@ -122,16 +81,13 @@ func (d *desk) rclone(args ...string) string {
 		d.Skipf("no rclone: %v", err)
 	}
 	cmd := exec.Command(bin, args...)
-	cmd.Env = append(d.env(), "RCLONE_CONFIG_S3_TYPE=s3", "RCLONE_CONFIG_S3_PROVIDER=Other", "RCLONE_CONFIG_S3_ENV_AUTH=true",
+	cmd.Env = append(d.Env(), "RCLONE_CONFIG_S3_TYPE=s3", "RCLONE_CONFIG_S3_PROVIDER=Other", "RCLONE_CONFIG_S3_ENV_AUTH=true",
 		"RCLONE_CONFIG_S3_ENDPOINT="+server.Endpoint, "RCLONE_CONFIG_S3_REGION="+harness.Region)
 	return d.tool(cmd)
 }
 
 func (d *desk) tool(cmd *exec.Cmd) string {
 	d.Helper()
-	if cmd.Env == nil {
-		cmd.Env = d.env()
-	}
 	r := harness.Run(cmd)
 	if r.Status != 0 {
 		d.Fatalf("%q: exit status %d\n%s%s", cmd.Args, r.Status, r.Stdout, r.Stderr)

@@ -25,7 +25,7 @@ func TestSnapshotIsReadByOtherTools(t *testing.T) {
 	if out := d.rclone("check", "--exclude", "/data/**", live, dated); !strings.Contains(out, "0 differences found") {
 		t.Errorf("rclone check says:\n%s", out)
 	}
-	dir := filepath.Join(d.home, "by-aws")
+	dir := filepath.Join(d.Home, "by-aws")
 	d.aws("s3", "sync", "--quiet", "s3://"+d.Bucket+"/"+m.dated(), dir)
 	if diff := cmp.Diff(files, d.tree(dir)); diff != "" {
 		t.Errorf("what aws s3 sync brings down (-want +got):\n%s", diff)
@@ -58,7 +58,7 @@ func TestSnapshotsFromDayToDay(t *testing.T) {
 	if got := string(d.Get(t, "a.txt")) + string(d.Get(t, "many/007")); got != "changednumber 7" {
 		t.Errorf("restored %q", got)
 	}
-	dir := filepath.Join(d.home, "restored")
+	dir := filepath.Join(d.Home, "restored")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
