@@ -58,7 +58,7 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 	}
 	cfg := p.fs
 	cfg.Prefix, cfg.RecoveryDir, cfg.FSName, cfg.Log = b.binding.Prefix, recovery, p.name(b), log
-	cfg.Snapshots = true
+	cfg.Snapshots, cfg.Kept = true, view.kept
 	if cfg.Prefix == "" {
 		cfg.FSName = "s3://" + b.binding.Bucket
 	}

@@ -25,6 +25,8 @@ type snapshotView struct {
 	listed time.Time                      // guarded by mu
 	ids    []snapshot.Info                // guarded by mu; complete ones, the oldest first
 	views  map[snapshot.ID]*snapshot.View // guarded by mu
+	placed time.Time                      // guarded by mu
+	places []string                       // guarded by mu
 }
 
 func newSnapshotView(b s3.Bucket, prefix string) (*snapshotView, error) {
@@ -62,6 +64,27 @@ func (v *snapshotView) list(ctx context.Context) ([]snapshot.Info, error) {
 	defer v.mu.Unlock()
 	v.ids, v.listed = ids, time.Now()
 	return ids, nil
+}
+
+// kept is what fs.Config.Kept wants to know.
+func (v *snapshotView) kept(ctx context.Context, key string) ([]string, error) {
+	if !strings.HasPrefix(key, v.store.Root()) {
+		return nil, nil
+	}
+	v.mu.Lock()
+	places, fresh := v.places, time.Since(v.placed) < snapshotsHold
+	v.mu.Unlock()
+	if fresh {
+		return places, nil
+	}
+	places, err := v.store.Places(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.places, v.placed = places, time.Now()
+	return places, nil
 }
 
 // view opens a snapshot.

@@ -241,8 +241,8 @@ func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrO
 	if n == nil {
 		return fuse.Status(syscall.ESTALE)
 	}
-	if f.frozen(n) {
-		return fuse.EROFS
+	if err := f.frozen(ctx, n); err != nil {
+		return f.status("setattr", f.tree.path(n), err)
 	}
 	if size, ok := in.GetSize(); ok {
 		if err := f.truncate(ctx, n, in, int64(size)); err != nil {

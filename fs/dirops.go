@@ -101,8 +101,8 @@ func (f *FS) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) 
 }
 
 func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
-	if f.frozen(dir) {
-		return syscall.EROFS
+	if err := f.frozen(ctx, dir); err != nil {
+		return err
 	}
 	n := f.tree.child(dir, name)
 	if n != nil && n.kind == kindFile {
@@ -209,8 +209,8 @@ func (f *FS) Rmdir(cancel <-chan struct{}, header *fuse.InHeader, name string) f
 }
 
 func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
-	if f.frozen(dir) {
-		return syscall.EROFS
+	if err := f.frozen(ctx, dir); err != nil {
+		return err
 	}
 	p, err := f.tree.pin(ctx, dir)
 	if err != nil || p == nil {

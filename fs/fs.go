@@ -44,6 +44,11 @@ type Config struct {
 	// Snapshots shows the bucket's snapshots under .snapshots; see SnapshotsPart.
 	Snapshots bool
 
+	// Kept returns the prefixes of keys that snapshots in the bucket consist of,
+	// as far as they could be near a key; nothing there can be changed. It may be
+	// nil. It is asked at every change, and so remembers its answer for a while.
+	Kept func(ctx context.Context, key string) ([]string, error)
+
 	// RecoveryDir keeps what could not be saved. It must exist.
 	RecoveryDir string
 

@@ -32,8 +32,10 @@ func (f *FS) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fu
 
 func (f *FS) open(ctx context.Context, n *node, flags, pid uint32) (*handle, uint32, error) {
 	h := newHandle(flags, pid)
-	if h.write && f.frozen(n) {
-		return nil, 0, syscall.EROFS
+	if h.write {
+		if err := f.frozen(ctx, n); err != nil {
+			return nil, 0, err
+		}
 	}
 	fl := f.acquire(n)
 	h.file = fl
@@ -273,8 +275,8 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 // newName checks that a name may be made in a directory and returns its part
 // of the key.
 func (f *FS) newName(ctx context.Context, dir *node, name string) (part string, err error) {
-	if f.frozen(dir) {
-		return "", syscall.EROFS
+	if err := f.frozen(ctx, dir); err != nil {
+		return "", err
 	}
 	if len(name) > maxName {
 		return "", syscall.ENAMETOOLONG

@@ -55,13 +55,16 @@ func (m *move) run(ctx context.Context) error {
 		return err
 	}
 	defer f.tree.forget(m.n.id, 1)
-	if f.frozen(m.n) {
-		return syscall.EROFS
+	if m.n.kind != kindDir {
+		if err := f.frozen(ctx, m.n); err != nil {
+			return err
+		}
+		return m.file(ctx)
 	}
-	if m.n.kind == kindDir {
-		return m.directory(ctx)
+	if err := f.frozenWhole(ctx, m.n); err != nil {
+		return err
 	}
-	return m.file(ctx)
+	return m.directory(ctx)
 }
 
 func (m *move) file(ctx context.Context) error {

@@ -155,8 +155,8 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if !ok || isPosixKey(name) || strings.HasPrefix(attr, xattrS3) || n.kind != kindFile {
 		return syscall.EOPNOTSUPP
 	}
-	if f.frozen(n) {
-		return syscall.EROFS
+	if err := f.frozen(ctx, n); err != nil {
+		return err
 	}
 	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
@@ -208,8 +208,8 @@ func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
 	if !ok || n.kind != kindFile {
 		return syscall.ENODATA
 	}
-	if f.frozen(n) {
-		return syscall.EROFS
+	if err := f.frozen(ctx, n); err != nil {
+		return err
 	}
 	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
