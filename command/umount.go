@@ -76,7 +76,7 @@ func umountAction(c *cli.Context) error {
 		undo = detach
 	}
 	if err := undo(m.dir); errors.Is(err, syscall.EBUSY) {
-		return fail(exitFailed, "%s is in use", m.dir).try("fuser -vm %s shows by whom; --lazy detaches it all the same", m.dir)
+		return inUse(m.dir)
 	} else if err != nil {
 		return fail(exitFailed, "unmounting %s: %w", m.dir, err)
 	}
