@@ -131,9 +131,7 @@ func (fl *file) save(ctx context.Context) error {
 		opts.Metadata[metaMtime] = begun.Metadata[metaMtime]
 	}
 	info, err := draft.Commit(ctx, p.key, opts)
-	if errors.Is(err, s3.ErrNotFound) { // the version that was edited, or published on the way
-		err = &s3.Error{Op: "PutObject", Key: p.key, Kind: s3.ErrChanged, Err: err}
-	}
+	err = missingIsChanged(s3.OpPut, p.key, err) // the version that was edited, or published on the way
 	fl.mu.Lock()
 	fl.failed = err
 	if err == nil {

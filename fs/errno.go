@@ -35,6 +35,15 @@ var errnos = []struct {
 	{s3.ErrCorrupt, syscall.EIO},
 }
 
+// missingIsChanged makes of "no such object" what it means where a version is open:
+// somebody else has changed it, by removing it. Other errors stay.
+func missingIsChanged(op, key string, err error) error {
+	if !errors.Is(err, s3.ErrNotFound) {
+		return err
+	}
+	return &s3.Error{Op: op, Key: key, Kind: s3.ErrChanged, Err: err}
+}
+
 // plain reports whether the errno says all there is to say: this package
 // refused something, or a program asked for what is not there.
 func plain(err error, e syscall.Errno) bool {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
@@ -21,7 +22,7 @@ func (f *FS) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Rea
 	}
 	res, err := h.readAt(ctx, buf, int64(in.Offset))
 	if err != nil {
-		return nil, f.status("read", f.tree.path(h.file.node), err)
+		return nil, f.status("read", f.tree.path(h.file.node), missingIsChanged(s3.OpGet, h.file.state().base.Key, err))
 	}
 	return res, fuse.OK
 }

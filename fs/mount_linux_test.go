@@ -355,6 +355,22 @@ func TestOpenReaderKeepsItsVersion(t *testing.T) {
 	}
 }
 
+func TestOpenReaderOfADeletedObjectIsToldSo(t *testing.T) {
+	r := mounted(t, Config{TTL: time.Millisecond, NegativeTTL: time.Millisecond})
+	r.mem.PutBytes("f", bytes.Repeat([]byte("x"), 40<<20))
+	f, err := os.Open(r.path("f"))
+	r.must(err)
+	defer f.Close()
+	buf := make([]byte, 4096)
+	_, err = f.ReadAt(buf, 0)
+	r.must(err)
+	r.must(r.mem.Delete(t.Context(), s3.Target{Key: "f"}))
+	_, err = f.ReadAt(buf, 30<<20) // was never asked for
+	r.want(err, syscall.ESTALE)
+	_, err = os.Open(r.path("f"))
+	r.want(err, syscall.ENOENT)
+}
+
 func TestEditOverSomebodyElsesChangeIsRefused(t *testing.T) {
 	mem := s3test.NewMem(s3test.MemConfig{})
 	mem.PutBytes("f", []byte("first"))

@@ -52,6 +52,28 @@ func TestHungServerHangsNobody(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a thousand programs wait and are killed", func(t *testing.T) {
+		readers := exec.Command("sh", "-c", "for i in $(seq 1000); do cat "+m.Path("big")+" & done; echo; wait")
+		readers.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		begun, err := readers.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := readers.Start(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, time.Minute, func() { begun.Read(make([]byte, 1)) }) // all of them have been started
+		within(t, 3*time.Second, func() {
+			if out, err := exec.Command("df", m.Dir).CombinedOutput(); err != nil {
+				t.Errorf("df: %v: %s", err, out)
+			}
+			if r := m.Run(t.Context(), "status", m.Dir); r.Status != 0 {
+				t.Errorf("status: %d: %s", r.Status, r.Stderr)
+			}
+		})
+		syscall.Kill(-readers.Process.Pid, syscall.SIGKILL)
+		within(t, 10*time.Second, func() { readers.Wait() })
+	})
 	t.Run("umount ends or says why", func(t *testing.T) {
 		within(t, 10*time.Second, func() {
 			r := m.Run(t.Context(), "umount", "--timeout", "5s", m.Dir)
