@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -176,4 +177,30 @@ func TestAppendingAByteMovesOnePart(t *testing.T) {
 		t.Errorf("appending a byte to 100 MiB sent %d bytes", sent)
 	}
 	wantEqual(t, filepath.Base(m.Path("big")), client.Get(t, "big"), append(data, '!'))
+}
+
+// cp of a large file within the mount moves none of its bytes over the network.
+func TestLargeFileIsCopiedByTheServer(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	m := s.Mount(t, client.Bucket)
+	data := harness.Noise(1, 100<<20)
+	write(t, m.Path("big"), data)
+	s.Proxy.Reset()
+	run(t, m.Dir, "cp", "-p", "big", "copy")
+	var moved int64
+	for _, r := range s.Proxy.Requests() {
+		if r.Op == "UploadPart" || r.Op == "PutObject" {
+			moved += r.Length
+		}
+	}
+	counts := s.Proxy.Counts()
+	if counts["UploadPartCopy"] == 0 || counts["GetObject"] > 1 || moved > 0 {
+		t.Errorf("copying 100 MiB sent %d bytes and took %v", moved, counts)
+	}
+	if got := client.Get(t, "copy"); !bytes.Equal(got, data) {
+		t.Errorf("the copy has %d other bytes", len(got))
+	}
+	m.Remount(t)
+	wantContent(t, m.Path("copy"), data)
 }
