@@ -19,6 +19,7 @@ import (
 // with the same bytes kept in memory. The small file crosses no part of an
 // upload, the large one many.
 func TestOneFileUnderRandomUse(t *testing.T) {
+	t.Parallel()
 	for _, size := range []struct {
 		name    string
 		maxSize int64
@@ -31,6 +32,7 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 		{"large in little memory", 40 << 20, 4 << 20, 1_000, []string{"--memory-limit", "64M"}},
 	} {
 		t.Run(size.name, func(t *testing.T) {
+			t.Parallel()
 			s := harness.NewDirectServer(t)
 			client := s.Bucket(t)
 			m := s.Mount(t, client.Bucket, size.flags...)

@@ -24,6 +24,7 @@ import (
 // model: every result, errno included, and every tree must be equal, through
 // both mounts and after a remount.
 func TestTreesThroughTwoMounts(t *testing.T) {
+	t.Parallel()
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	// Names and sizes may be as old as the time to live; without it, both mounts
