@@ -57,7 +57,7 @@ func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
 	f.tree.mu.Lock()
 	defer f.tree.mu.Unlock()
 	n := dir.children[name]
-	if n == nil || n.file == nil || !n.file.unsaved() {
+	if n == nil || n.file == nil || !n.file.unknown() {
 		return nil, entry{}, false
 	}
 	n.lookups++
@@ -230,6 +230,15 @@ func (n *node) disown(o owned) {
 	defer n.mu.Unlock()
 	if n.own != nil && n.own.etag == o.etag {
 		n.own = nil
+	}
+}
+
+// timeIsNew forgets the time that was set, because the content has changed since.
+func (n *node) timeIsNew() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own != nil {
+		n.own.posix.has &^= hasMtime
 	}
 }
 

@@ -28,15 +28,15 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 		}
 		fl.adoptPublished()
 	}
-	own := n.snapshot()
-	if !own.dirty {
-		return nil
-	}
 	p, err := f.tree.pin(ctx, n)
 	if p == nil || err != nil {
 		return err
 	}
 	defer p.release()
+	own := n.snapshot() // not before: a rename of a directory changes which version that is
+	if !own.dirty {
+		return nil
+	}
 	if n.kind == kindDir {
 		return f.saveDirectory(ctx, n, p.key, own)
 	}
@@ -45,12 +45,14 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 		return err
 	}
 	if err != nil || info.ETag != own.etag {
-		return f.outdated(n, own)
+		f.outdated(n, own)
+		return nil
 	}
 	attrs := own.apply(info.Attributes, p.key, n.kind, time.Time{})
 	copied, err := f.copy(ctx, info.Object, p.key, s3.CopyOptions{Attributes: &attrs, StorageClass: info.StorageClass, IfMatch: info.ETag})
 	if errors.Is(err, s3.ErrChanged) {
-		return f.outdated(n, own)
+		f.outdated(n, own)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -60,10 +62,21 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 
 // outdated gives up attributes of a version that somebody else has replaced or
 // removed: the new one has its own.
-func (f *FS) outdated(n *node, own owned) error {
+func (f *FS) outdated(n *node, own owned) {
 	f.log.Warn("attributes not written: somebody else has changed the file", "path", f.tree.path(n))
 	n.disown(own)
-	return nil
+}
+
+// disownOthers gives up what this mount did to another version than etag, before
+// that is edited.
+func (f *FS) disownOthers(n *node, etag string) {
+	switch own := n.snapshot(); {
+	case own.etag == etag:
+	case own.dirty:
+		f.outdated(n, own)
+	default:
+		n.disown(own)
+	}
 }
 
 // rewritten records that the same content has new attributes, and so perhaps a
@@ -77,7 +90,7 @@ func (f *FS) rewritten(ctx context.Context, n *node, was, is s3.Info, attrs s3.A
 		n.setCached(is.ETag)
 	}
 	n.written(own, is.ETag, was.LastModified)
-	f.tree.relink(n, is.ETag)
+	f.tree.relink(n, was.ETag, is.ETag)
 	f.noteName(n, is)
 	fl := f.opened(n)
 	if fl == nil {

@@ -30,7 +30,7 @@ func (f *FS) Flush(cancel <-chan struct{}, in *fuse.FlushIn) fuse.Status {
 		return fuse.OK
 	}
 	var err error
-	if !h.file.unsaved() || h.inherited(in.Pid) || f.onlyMoved(h.file, in.Pid) {
+	if !h.file.unknown() || h.inherited(in.Pid) || f.onlyMoved(h.file, in.Pid) {
 		err = h.stale() // another descriptor's save met a conflict
 	} else {
 		err = h.commit(ctx)
@@ -122,6 +122,9 @@ func (fl *file) save(ctx context.Context) error {
 		return fmt.Errorf("the file was replaced while it was open: %w", s3.ErrChanged)
 	}
 	defer p.release()
+	if err := fl.learnAttributes(ctx, p.key); err != nil {
+		return err
+	}
 	saved := n.snapshot()
 	opts := fl.putOptions(p.key, saved)
 	draft := fl.state().draft
@@ -149,27 +152,76 @@ func (fl *file) save(ctx context.Context) error {
 	if !draft.Dirty() {
 		f.unsaved.remove(fl)
 	}
-	n.written(saved, info.ETag, mtime)
+	fl.noteSaved(info, saved, mtime)
+	return nil
+}
+
+// noteSaved records that what the file is now is a version in the bucket, with
+// these attributes and this time.
+func (fl *file) noteSaved(info s3.Info, own owned, mtime time.Time) {
+	f, n := fl.fs, fl.node
+	n.written(own, info.ETag, mtime)
 	if info.Size < keptPages {
 		n.setCached("")
 	} else {
 		n.setCached(info.ETag)
 	}
 	f.noteName(n, info)
+}
+
+// learnAttributes asks for those of the version that was edited, which the save
+// keeps, if no answer has told them: that of an open of a version whose pages the
+// kernel had, or what a draft published by itself.
+func (fl *file) learnAttributes(ctx context.Context, key string) error {
+	fl.mu.Lock()
+	base, mode := fl.base, fl.mode
+	fl.mu.Unlock()
+	if mode != writeOver || base.ETag == "" || base.Metadata != nil || base.ContentType != "" {
+		return nil
+	}
+	info, err := fl.fs.bucket.Head(ctx, key)
+	if errors.Is(err, s3.ErrNotFound) || err == nil && info.ETag != base.ETag {
+		return nil // then the save is refused, or finds that the version is its own
+	}
+	if err != nil {
+		return err
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.base.Attributes, fl.base.StorageClass = info.Attributes, info.StorageClass
+	return nil
+}
+
+// published is the version that a clean draft has become by itself, before the
+// file knows; nil if there is none. fl.mu must be held.
+func (fl *file) published() *s3.Object {
+	if fl.draft == nil || fl.orphan || fl.draft.Dirty() {
+		return nil
+	}
+	if base := fl.draft.Base(); base != nil && base.ETag != fl.base.ETag {
+		return base
+	}
 	return nil
 }
 
 // adoptPublished makes the version that a clean draft published by itself the
-// one that the file is.
+// one that the file is. fl.op must be held exclusively.
 func (fl *file) adoptPublished() {
 	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	if fl.draft == nil || fl.orphan || fl.draft.Dirty() {
+	base := fl.published()
+	if base == nil {
+		fl.mu.Unlock()
 		return
 	}
-	if base := fl.draft.Base(); base != nil && base.ETag != fl.base.ETag {
-		fl.base, fl.mode = s3.Info{Object: *base}, writeOver
+	info := s3.Info{Object: *base}
+	if info.LastModified.IsZero() {
+		info.LastModified = fl.fs.cfg.Now()
 	}
+	fl.base, fl.mode = info, writeOver
+	own, mtime := fl.sent, fl.mtime
+	fl.mu.Unlock()
+	fl.fs.unsaved.remove(fl)
+	fl.noteSaved(info, own, mtime)
 }
 
 // keptPages is the size from which it pays to ask, at the next open, only

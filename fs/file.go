@@ -31,6 +31,7 @@ type file struct {
 	touched bool              // guarded by mu; the draft was written to
 	mode    writeMode         // guarded by mu; how the draft replaces what is in the bucket
 	kept    map[string]string // guarded by mu; metadata of what the draft replaces
+	sent    owned             // guarded by mu; what this mount did to the attributes, when the draft last asked for them
 	mtime   time.Time         // guarded by mu; of the draft: the last write
 	failed  error             // guarded by mu; why the last commit failed
 	orphan  bool              // guarded by mu; unlinked: nothing is saved any more
@@ -124,8 +125,24 @@ func (fl *file) unsaved() bool {
 	return s.draft != nil && s.draft.Dirty() && !s.orphan
 }
 
+// unknown reports whether what the file is now is not what requests have told:
+// it is unsaved, or the draft published it by itself.
+func (fl *file) unknown() bool {
+	if fl.unsaved() {
+		return true
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.published() != nil
+}
+
 // begin makes the file's draft if it has none. fl.op must be held exclusively.
+// What this mount did to the attributes of another version than the draft is an
+// edit of does not become the draft's.
 func (fl *file) begin(mode writeMode, sequential bool) *transfer.Draft {
+	if s := fl.state(); mode == writeOver && s.draft == nil {
+		fl.fs.disownOthers(fl.node, s.base.ETag)
+	}
 	key, named := fl.fs.tree.key(fl.node)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -159,7 +176,9 @@ func (fl *file) beginWhole(ctx context.Context, sequential bool) error {
 			return err
 		}
 		kept = info.Metadata
+		fl.fs.disownOthers(fl.node, info.ETag)
 	}
+	fl.node.timeIsNew()
 	fl.begin(writeWhole, sequential)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -186,5 +205,9 @@ func (fl *file) publishing() (key string, o s3.PutOptions) {
 	if !ok {
 		return "", s3.PutOptions{} // refused: nothing may be written under a name that it has no more
 	}
-	return key, fl.putOptions(key, fl.node.snapshot())
+	own := fl.node.snapshot()
+	fl.mu.Lock()
+	fl.sent = own
+	fl.mu.Unlock()
+	return key, fl.putOptions(key, own)
 }

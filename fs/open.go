@@ -362,6 +362,7 @@ func (fl *file) settle(ctx context.Context) {
 		fl.rescue(failed)
 		return
 	}
+	fl.adoptPublished()
 	fl.abandonLocked(context.WithoutCancel(ctx))
 }
 
@@ -402,9 +403,5 @@ func (fl *file) touch() {
 	fl.mu.Lock()
 	fl.mtime, fl.touched = fl.fs.cfg.Now(), true
 	fl.mu.Unlock()
-	fl.node.mu.Lock()
-	if fl.node.own != nil {
-		fl.node.own.posix.has &^= hasMtime
-	}
-	fl.node.mu.Unlock()
+	fl.node.timeIsNew()
 }

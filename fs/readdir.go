@@ -210,7 +210,7 @@ func (f *FS) unsavedNames(dir *node, listed []cache.Named[entry], part bool) []c
 	var out []cache.Named[entry]
 	f.tree.mu.Lock()
 	for name, n := range dir.children {
-		if n.file != nil && n.file.unsaved() && !(part && n.file.state().base.ETag != "") {
+		if n.file != nil && n.file.unknown() && !(part && n.file.state().base.ETag != "") {
 			out = append(out, cache.Named[entry]{Name: name, Entry: entry{kind: kindFile, part: n.part}})
 		}
 	}

@@ -92,7 +92,8 @@ func (m *move) file(ctx context.Context) error {
 	defer newPin.release()
 	suffix := entry{kind: m.n.kind}.suffix()
 	m.oldKey, m.newKey = oldPin.key+m.n.part, newPin.key+m.part+suffix
-	was, info, err := m.copy(ctx)
+	own := m.n.snapshot()
+	src, info, err := m.copy(ctx, own)
 	if err != nil {
 		f.names.Drop(newPin.key, m.newName)
 		return err
@@ -102,13 +103,14 @@ func (m *move) file(ctx context.Context) error {
 			return err
 		}
 	}
-	err = f.remove(ctx, m.from, oldPin.key, m.oldName, s3.Target{Key: m.oldKey, ETag: was})
+	err = f.remove(ctx, m.from, oldPin.key, m.oldName, s3.Target{Key: m.oldKey, ETag: src.ETag})
 	if err != nil && !errors.Is(err, s3.ErrChanged) { // that is a new object by somebody else, as if made after the rename
 		f.names.Drop(newPin.key, m.newName)
 		return err
 	}
 	moved = true
-	return m.arrive(ctx, info, replaced, m.part+suffix)
+	m.n.moved(src.ETag, info.ETag, own, src.LastModified)
+	return m.arrive(ctx, src.ETag, info, replaced, m.part+suffix)
 }
 
 // replaced is the node of what stands under the new name, nil if nothing does.
@@ -189,20 +191,19 @@ func (m *move) pins(ctx context.Context) (from, to *pin, err error) {
 
 // copy makes the object under its new key, and returns which version it copied
 // and what became of it. Attributes that wait to be written go with it.
-func (m *move) copy(ctx context.Context) (was string, is s3.Info, err error) {
-	own := m.n.snapshot()
+func (m *move) copy(ctx context.Context, own owned) (src, is s3.Info, err error) {
 	src, exact, err := m.source(ctx, own.dirty)
 	if err != nil {
-		return "", s3.Info{}, err
+		return src, s3.Info{}, err
 	}
 	is, err = m.copyVersion(ctx, src, own)
 	if errors.Is(err, s3.ErrChanged) && !exact { // what is there by now moves
 		if src, err = m.fs.bucket.Head(ctx, m.oldKey); err != nil {
-			return "", s3.Info{}, err
+			return src, s3.Info{}, err
 		}
 		is, err = m.copyVersion(ctx, src, own)
 	}
-	return src.ETag, is, err
+	return src, is, err
 }
 
 // copyVersion is copy of one version.
@@ -225,7 +226,6 @@ func (m *move) copyVersion(ctx context.Context, src s3.Info, own owned) (s3.Info
 	if info.LastModified.IsZero() {
 		info.LastModified = f.cfg.Now()
 	}
-	m.n.moved(src.ETag, info.ETag, own, src.LastModified)
 	return info, nil
 }
 
@@ -255,27 +255,37 @@ func (m *move) source(ctx context.Context, needAttributes bool) (src s3.Info, ex
 }
 
 // moved records that the content was, if the node shows that, is a version is
-// now, and which attributes went with it.
+// now, and that own went with it.
 func (n *node) moved(was, is string, own owned, mtime time.Time) {
-	n.mu.Lock()
-	if n.pages != "" && n.pages == was {
-		n.pages = is
-	}
-	known := n.owns(version{etag: was})
-	n.mu.Unlock()
-	if known {
+	if n.follow(was, is) {
 		n.written(own, is, mtime)
 	}
 }
 
+// follow records that the content was, if the node shows that, is a version is
+// now, with the attributes that it had. It reports whether this mount has done
+// anything to these; what waits to be written waits on.
+func (n *node) follow(was, is string) (owns bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pages != "" && n.pages == was {
+		n.pages = is
+	}
+	if n.kind == kindDir || !n.owns(version{etag: was}) {
+		return false
+	}
+	n.own.etag = is
+	return true
+}
+
 // arrive gives the node its new place.
-func (m *move) arrive(ctx context.Context, info s3.Info, replaced *node, part string) error {
+func (m *move) arrive(ctx context.Context, was string, info s3.Info, replaced *node, part string) error {
 	f := m.fs
 	if replaced != nil {
 		f.tree.unlink(replaced)
 	}
 	f.tree.move(m.n, m.to, m.newName, part)
-	f.tree.relink(m.n, info.ETag)
+	f.tree.relink(m.n, was, info.ETag)
 	f.noteName(m.n, info)
 	if m.n.kind == kindFile && m.n.file.state().base.ETag != "" {
 		return m.n.file.rebase(context.WithoutCancel(ctx), info)

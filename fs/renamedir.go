@@ -223,14 +223,16 @@ func deleteUnchanged(ctx context.Context, b s3.Bucket, targets []s3.Target) (cha
 	return true, nil
 }
 
-// arriveAll gives the directory its new place, and the open files below their
-// new versions.
+// arriveAll gives the directory its new place, and what is known below its new
+// versions.
 func (m *move) arriveAll(ctx context.Context, copied map[string]copied, replaced *node, oldPrefix, newPrefix string) error {
 	f := m.fs
 	var errs []error
-	for _, n := range f.tree.openBelow(m.n) {
+	for _, n := range f.tree.below(m.n) {
 		key, _ := f.tree.key(n)
 		if info, ok := copied[key]; ok {
+			n.follow(info.from, info.ETag)
+			f.tree.relink(n, info.from, info.ETag)
 			errs = append(errs, f.rebase(ctx, n, info))
 		}
 	}
@@ -265,6 +267,5 @@ func (f *FS) rebase(ctx context.Context, n *node, c copied) error {
 		return nil
 	}
 	c.Attributes = was.Attributes
-	n.moved(was.ETag, c.ETag, n.snapshot(), was.LastModified)
 	return fl.rebase(ctx, c.Info)
 }

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -178,12 +179,13 @@ func (t *tree) learn(dir *node, name string, e entry) *node {
 	return n
 }
 
-// relink records that the same target is another version now, as after a copy.
-func (t *tree) relink(n *node, etag string) {
+// relink records that the target of a link is another version now, as after a
+// copy.
+func (t *tree) relink(n *node, was, is string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.kind == kindLink {
-		n.link = etag
+	if n.kind == kindLink && n.link == was {
+		n.link = is
 	}
 }
 
@@ -300,16 +302,22 @@ func (t *tree) dropLocked(n *node) {
 	}
 }
 
-// openBelow is the nodes at and under dir that have an open file.
+// openBelow is the nodes under dir that have an open file.
 func (t *tree) openBelow(dir *node) []*node {
+	nodes := t.below(dir)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(nodes, func(n *node) bool { return n.file == nil })
+}
+
+// below is the nodes at and under dir.
+func (t *tree) below(dir *node) []*node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []*node
 	var walk func(*node)
 	walk = func(n *node) {
-		if n.file != nil {
-			out = append(out, n)
-		}
+		out = append(out, n)
 		for _, c := range n.children {
 			walk(c)
 		}
