@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,22 +13,28 @@ import (
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
-// versioned is a mount, without a kernel, of a bucket in which every write and
-// every copy has an ETag of its own, as with SSE-KMS.
+// versioned is a mount without a kernel.
 type versioned struct {
 	*testing.T
 	mem *s3test.Mem
 	*simMount
 }
 
-func newVersioned(t *testing.T, cfg Config) *versioned {
+// newVersioned mounts a bucket in which every write and every copy has an ETag
+// of its own, as with SSE-KMS.
+func newVersioned(t *testing.T, cfg Config) *versioned { return newVersionedOf(t, cfg, true) }
+
+func newVersionedOf(t *testing.T, cfg Config, opaque bool) *versioned {
 	t.Helper()
-	v := &versioned{T: t, mem: s3test.NewMem(s3test.MemConfig{MinPartSize: 1, OpaqueETags: true})}
+	v := &versioned{T: t, mem: s3test.NewMem(s3test.MemConfig{MinPartSize: 1, OpaqueETags: opaque})}
 	if cfg.TTL == 0 {
 		cfg.TTL, cfg.NegativeTTL = time.Minute, time.Minute
 	}
 	cfg.FileMode = 0o644
-	v.simMount = newSimMount(t, v.mem, privateDir(t), simConfig{Config: cfg})
+	v.simMount = newSimMount(t, v.mem, privateDir(t), simConfig{
+		Config: cfg, attempts: 10,
+		sleep: func(context.Context, time.Duration) error { return nil },
+	})
 	t.Cleanup(func() {
 		if err := v.end(); err != nil {
 			t.Error(err)
@@ -243,7 +250,7 @@ func TestAttributesStayWhenARenameFails(t *testing.T) {
 	v := newVersioned(t, Config{})
 	v.save("a", "content")
 	v.chmod("a", 0o600)
-	v.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpDelete, Times: -1, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied}}}})
+	v.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpDelete, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied}}}})
 	if _, _, errno := v.k.rename("a", "b"); errno == 0 {
 		t.Fatal("the rename succeeded")
 	}
