@@ -281,6 +281,7 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 	if !(setMode || setUID || setGID || setMtime || setAtime) {
 		return nil
 	}
+	at := n.saved()
 	e, _, err := f.statNode(ctx, n)
 	if err != nil {
 		return err
@@ -293,7 +294,7 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 	if !(setMode || setUID || setGID || setMtime) {
 		return nil
 	}
-	f.change(n, e.version(), func(o *owned) {
+	f.change(n, e.version(), at, func(o *owned) {
 		if setMode {
 			o.posix.mode, o.posix.has = mode&0o7777, o.posix.has|hasMode
 		}
@@ -322,6 +323,7 @@ func (n *node) written(saved owned, etag string, mtime time.Time) {
 		n.own = &owned{}
 	}
 	n.own.etag = etag
+	n.saves++
 	n.own.dirty = !saved.same(n.own)
 	if n.own.posix.has&hasMtime == 0 {
 		n.own.posix.mtime, n.own.posix.has = mtime, n.own.posix.has|hasMtime

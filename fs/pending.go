@@ -29,9 +29,13 @@ const (
 
 // change edits what this mount did to the attributes of a node's version, which
 // reach the bucket with the next commit or rename, or by themselves a moment
-// later. v is the version that the program saw.
-func (f *FS) change(n *node, v version, edit func(*owned)) {
+// later. v is the version that the program saw, at is what n.saved was before it
+// looked: what this mount has saved since is the same file.
+func (f *FS) change(n *node, v version, at int, edit func(*owned)) {
 	n.mu.Lock()
+	if n.saves != at && n.own != nil {
+		v.etag = n.own.etag
+	}
 	o := n.ownOf(v)
 	edit(o)
 	o.dirty = true

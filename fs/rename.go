@@ -275,6 +275,7 @@ func (n *node) follow(was, is string) (owns bool) {
 		return false
 	}
 	n.own.etag = is
+	n.saves++
 	return true
 }
 

@@ -29,6 +29,7 @@ type node struct {
 
 	mu     sync.Mutex
 	own    *owned // guarded by mu; nil if this mount changed nothing
+	saves  int    // guarded by mu; how often this mount gave it another version
 	pages  string // guarded by mu; the ETag of the version whose pages the kernel may hold
 	lost   error  // guarded by mu; a save that failed when nobody could be told
 	target string // guarded by mu; of a link, once it is known
@@ -43,6 +44,13 @@ type owned struct {
 	etag  string
 	dirty bool
 	atime time.Time
+}
+
+// saved is how often this mount gave the node another version.
+func (n *node) saved() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.saves
 }
 
 // cached is the version whose pages the kernel may hold.

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -272,4 +273,42 @@ func TestEmptyingAFileChangesItsTime(t *testing.T) {
 	if after.Mtime == before.Mtime && after.Mtimensec == before.Mtimensec {
 		t.Errorf("mtime is still %d.%09d", after.Mtime, after.Mtimensec)
 	}
+}
+
+// slowHead keeps the answers of Heads back while it is told to.
+type slowHead struct {
+	s3.Bucket
+	held  atomic.Bool
+	asked chan struct{}
+	on    chan struct{}
+}
+
+func (b *slowHead) Head(ctx context.Context, key string) (s3.Info, error) {
+	info, err := b.Bucket.Head(ctx, key)
+	if b.held.CompareAndSwap(true, false) {
+		close(b.asked)
+		<-b.on
+	}
+	return info, err
+}
+
+// TestAttributesSetWhileTheFileIsSaved saves a file between the question which
+// version a program sees and the change of its attributes.
+func TestAttributesSetWhileTheFileIsSaved(t *testing.T) {
+	v := newVersioned(t, Config{})
+	v.save("a", "content")
+	slow := &slowHead{Bucket: v.fs.bucket, asked: make(chan struct{}), on: make(chan struct{})}
+	v.fs.bucket = slow
+	slow.held.Store(true)
+	set := make(chan struct{})
+	go func() {
+		defer close(set)
+		v.setxattr("a", "user.colour", "red")
+	}()
+	<-slow.asked
+	v.save("a", "more content")
+	close(slow.on)
+	<-set
+	v.written()
+	v.has("a", map[string]string{"colour": "red"})
 }

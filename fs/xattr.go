@@ -158,6 +158,7 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if err := f.frozen(ctx, n); err != nil {
 		return err
 	}
+	at := n.saved()
 	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ func (f *FS) setXattr(ctx context.Context, n *node, flags uint32, attr string, d
 	if size > maxMetadata-posixRoom {
 		return syscall.ENOSPC // S3 keeps 2 KiB of metadata with an object
 	}
-	f.change(n, v, func(o *owned) {
+	f.change(n, v, at, func(o *owned) {
 		if o.xattr == nil {
 			o.xattr = map[string]string{}
 		}
@@ -211,6 +212,7 @@ func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
 	if err := f.frozen(ctx, n); err != nil {
 		return err
 	}
+	at := n.saved()
 	all, v, err := f.xattrs(ctx, n)
 	if err != nil {
 		return err
@@ -218,7 +220,7 @@ func (f *FS) removeXattr(ctx context.Context, n *node, attr string) error {
 	if _, there := all[attr]; !there {
 		return syscall.ENODATA
 	}
-	f.change(n, v, func(o *owned) {
+	f.change(n, v, at, func(o *owned) {
 		if o.gone == nil {
 			o.gone = map[string]bool{}
 		}
