@@ -24,6 +24,7 @@ const (
 	siblingRun  = 3           // files opened in order before that is taken for a walk
 	siblingSkip = 16          // names that a walk may leave out at once
 	trailsMost  = 16          // directories that are walked through at once
+	trailNames  = 100_000     // names that are held for them, but for the last directory's
 )
 
 // siblings is what was opened ahead, and why.
@@ -149,7 +150,11 @@ func (f *FS) newTrail(prefix string, now time.Time) *trail {
 		return nil
 	}
 	s := &f.siblings
-	if s.trails == nil || len(s.trails) >= trailsMost {
+	held := len(names)
+	for _, t := range s.trails {
+		held += len(t.names)
+	}
+	if s.trails == nil || len(s.trails) >= trailsMost || held > trailNames {
 		s.trails = map[string]*trail{} // they are soon found again
 	}
 	t := &trail{names: names, at: len(names), last: now}
