@@ -16,7 +16,7 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 	if n.id == rootIno {
 		return nil
 	}
-	if n.kind == kindFile {
+	if n.kind != kindDir { // a link has no more of a file than its lock
 		fl := f.acquire(n)
 		defer fl.drop()
 		if err := fl.op.lock(ctx); err != nil {

@@ -79,7 +79,7 @@ func (m *move) file(ctx context.Context) error {
 	}
 	moved := false
 	defer func() { unlock(moved) }()
-	if m.n.file != nil {
+	if m.n.kind == kindFile {
 		if err := m.n.file.commitLocked(ctx); err != nil {
 			return err
 		}
@@ -157,7 +157,7 @@ func (m *move) lockFiles(ctx context.Context, replaced *node) (unlock func(moved
 		}
 	}
 	for _, n := range nodes {
-		if n.kind != kindFile {
+		if n.kind == kindDir {
 			continue
 		}
 		fl := m.fs.acquire(n)

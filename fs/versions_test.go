@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -311,4 +312,29 @@ func TestAttributesSetWhileTheFileIsSaved(t *testing.T) {
 	<-set
 	v.written()
 	v.has("a", map[string]string{"colour": "red"})
+}
+
+// TestLinkIsRenamedWhileItsAttributesAreWritten has these written between the copy
+// and the delete of a rename.
+func TestLinkIsRenamedWhileItsAttributesAreWritten(t *testing.T) {
+	v := newVersioned(t, Config{})
+	h := fuse.InHeader{NodeId: rootIno}
+	var out fuse.EntryOut
+	v.ok(errnoOf(v.fs.Symlink(nil, &h, "target", "l", &out)))
+	in := fuse.SetAttrIn{}
+	in.NodeId, in.Valid, in.Mtime = out.NodeId, fuse.FATTR_MTIME, 1_000_000
+	v.ok(errnoOf(v.fs.SetAttr(nil, &in, &fuse.AttrOut{})))
+	synced := make(chan error, 1)
+	v.fs.bucket = &meddled{Bucket: v.fs.bucket, key: "l" + linkSuffix, after: func() {
+		go func() { synced <- v.fs.Sync(context.Background()) }()
+		time.Sleep(20 * time.Millisecond)
+	}}
+	v.ok(errnoOf(v.fs.Rename(nil, &fuse.RenameIn{InHeader: h, Newdir: rootIno}, "l", "m")))
+	if err := <-synced; err != nil {
+		t.Error(err)
+	}
+	if _, err := v.mem.Head(t.Context(), "l"+linkSuffix); !errors.Is(err, s3.ErrNotFound) {
+		t.Errorf("the old name is still there: %v", err)
+	}
+	v.has("m"+linkSuffix, map[string]string{"mtime": "1000000"})
 }
