@@ -169,9 +169,10 @@ func (fl *file) noteSaved(info s3.Info, own owned, mtime time.Time) {
 	f.noteName(n, info)
 }
 
-// learnAttributes asks for those of the version that was edited, which the save
-// keeps, if no answer has told them: that of an open of a version whose pages the
-// kernel had, or what a draft published by itself.
+// learnAttributes asks for those of the file's version, which a save of an edit
+// keeps, if no answer has told them: that to the open of a version whose pages the
+// kernel had does not, nor that to what a draft published by itself. fl.op must be
+// held exclusively.
 func (fl *file) learnAttributes(ctx context.Context, key string) error {
 	fl.mu.Lock()
 	base, mode := fl.base, fl.mode

@@ -152,6 +152,11 @@ func (f *FS) refresh(ctx context.Context, h *handle) (keep bool, err error) {
 	}
 	h.reader = reader
 	f.adopt(fl, info)
+	if same && f.cfg.Posix { // the answer did not tell the mode that is to be shown
+		if err := fl.learnAttributes(ctx, key); err != nil {
+			return false, err
+		}
+	}
 	if !same && (hint.Size != info.Size || hint.ETag != info.ETag) {
 		f.noteName(n, info)
 		f.invalidate(n, -1) // the kernel's size and times are old

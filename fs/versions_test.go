@@ -338,3 +338,14 @@ func TestLinkIsRenamedWhileItsAttributesAreWritten(t *testing.T) {
 	}
 	v.has("m"+linkSuffix, map[string]string{"mtime": "1000000"})
 }
+
+// TestReopenedFileHasTheModeOfItsMetadata opens a file again whose cached pages are
+// still right, on a mount that reads metadata back.
+func TestReopenedFileHasTheModeOfItsMetadata(t *testing.T) {
+	v := newVersioned(t, Config{Posix: true})
+	v.put("a", "theirs", map[string]string{"mode": mode600})
+	v.cat("a")
+	f := v.open("a", syscall.O_RDONLY)
+	v.shows("a", 0o600)
+	v.ok(f.close())
+}

@@ -26,6 +26,7 @@ type attributeModel struct {
 	r      *rand.Rand
 	files  map[string]attributed
 	opened []*simFile // for reading
+	alone  bool       // nobody else writes, so that names may be remembered
 	serial int
 	steps  []string
 }
@@ -66,8 +67,11 @@ func (m *attributeModel) step() {
 	path := m.pick()
 	do := m.r.IntN(14)
 	m.steps = append(m.steps, fmt.Sprintf("%d %s", do, path))
+	if m.alone && do == 0 || path == "" {
+		do = 7
+	}
 	switch {
-	case do == 0 || path == "": // somebody else
+	case do == 0: // somebody else
 		path = attributePaths[m.r.IntN(len(attributePaths))]
 		f := attributed{shape: m.unique(), mode: 0o644}
 		m.put(path, strings.Repeat(f.shape, 1+m.r.IntN(100)), map[string]string{"shape": f.shape})
@@ -211,8 +215,13 @@ func TestAttributesBelongToOneVersion(t *testing.T) {
 	}
 	for seed := range histories {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			alone, ttl := seed%3 == 0, time.Nanosecond
+			if alone {
+				ttl = time.Minute
+			}
 			m := &attributeModel{
-				versioned: newVersionedOf(t, Config{TTL: time.Nanosecond, NegativeTTL: time.Nanosecond, Posix: true}, seed%2 == 0),
+				versioned: newVersionedOf(t, Config{TTL: ttl, NegativeTTL: ttl, Posix: true}, seed%2 == 0),
+				alone:     alone,
 				r:         rand.New(rand.NewPCG(uint64(seed), 2)), files: map[string]attributed{},
 			}
 			m.ok(m.k.mkdir("d"))
