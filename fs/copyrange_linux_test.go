@@ -74,7 +74,9 @@ func TestCopyOnTheServerKeepsToItsVersions(t *testing.T) {
 			_, err := f.WriteAt([]byte("edited"), 10)
 			r.must(err)
 			r.T.Cleanup(func() { f.Close() })
-		}, os.O_RDWR | os.O_CREATE, false, func(data []byte) []byte { return append(append(append([]byte(nil), data[:10]...), "edited"...), data[16:]...) }},
+		}, os.O_RDWR | os.O_CREATE, false, func(data []byte) []byte {
+			return append(append(append([]byte(nil), data[:10]...), "edited"...), data[16:]...)
+		}},
 		"of a source that is unlinked": {func(r *rig, from, to *os.File) {
 			r.must(os.Remove(r.path("big")))
 		}, os.O_RDWR | os.O_CREATE, false, nil},
