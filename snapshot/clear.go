@@ -77,13 +77,19 @@ func (s *Store) clear(ctx context.Context, l *lease, m *Manifest, etag string) (
 	if err := s.clearPlanned(ctx, l, m.ID, &r, s.at.brings(m.ID)); err != nil {
 		return r, err
 	}
-	if err := s.abortUploads(ctx, s.at.objects(m.ID)); err != nil {
+	if err := s.abortUploadsOf(ctx, m.ID); err != nil {
 		return r, err
 	}
 	for _, dir := range []string{"long/", "bring/", "plan/", "seg/"} {
+		if err := l.check(); err != nil { // the ID may be somebody else's by now
+			return r, err
+		}
 		if err := s.control.removeAll(ctx, s.at.dir(m.ID)+dir); err != nil {
 			return r, err
 		}
+	}
+	if err := l.check(); err != nil {
+		return r, err
 	}
 	if err := s.dest.Delete(ctx, s3.Target{Key: s.at.claim(m.ID)}); err != nil {
 		return r, err

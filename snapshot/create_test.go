@@ -370,3 +370,27 @@ func TestAdoptedOneIsAsOldAsItsName(t *testing.T) {
 		t.Errorf("removed %+v, not only %s beside %s, %v", pruned.Removed, made.ID, today.ID, err)
 	}
 }
+
+// TestResumedRunReadsOnlyPlansThatAreNotDone bounds its memory: the plans of all
+// segments are the whole snapshot.
+func TestResumedRunReadsOnlyPlansThatAreNotDone(t *testing.T) {
+	w := newWorld(t)
+	w.fill(20)
+	c, _, err := w.store().begin(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.gather(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.lease.abandon(t.Context())
+	bucket := s3test.NewFaulty(w.mem, s3test.Plan{})
+	if made, err := w.open(bucket).Create(t.Context(), CreateOptions{}); err != nil || !made.Resumed || made.Copies != 0 {
+		t.Errorf("made %+v, %v", made, err)
+	}
+	for _, call := range bucket.Log() {
+		if call.Op == s3.OpGet && strings.Contains(call.Key, "/plan/") {
+			t.Errorf("reads %s", call.Key)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
@@ -249,6 +250,11 @@ func TestPruneRemovesIncompleteOnes(t *testing.T) {
 	if err := c.gather(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	for _, key := range []string{s.at.objects(c.id) + "big", s.at.dir(c.id) + "long/0123"} { // of part copies
+		if _, err := w.mem.NewUpload(t.Context(), key, s3.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.clock.advance(leaseDead)
 	pruned, err := s.Prune(t.Context(), PruneOptions{Incomplete: true})
 	if err != nil {
@@ -258,6 +264,9 @@ func TestPruneRemovesIncompleteOnes(t *testing.T) {
 		t.Errorf("removed %+v", pruned.Removed)
 	}
 	wantNoStrays(t, w, 0)
+	if u := w.mem.Uploads(); len(u) > 0 {
+		t.Errorf("uploads %v are left", u)
+	}
 	if _, err := c.commit(t.Context()); !errors.Is(err, ErrLost) {
 		t.Errorf("the run that was removed commits: %v", err)
 	}

@@ -116,6 +116,17 @@ func sum256(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// abortUploadsOf gives up the pending uploads, which are part copies that did not
+// end, to all places that a snapshot has.
+func (s *Store) abortUploadsOf(ctx context.Context, id ID) error {
+	for _, prefix := range []string{s.at.objects(id), s.at.dir(id)} {
+		if err := s.abortUploads(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // abortUploads gives up all pending uploads below prefix, as far as this key and
 // this server let it: one that stays costs its parts' storage, and nothing else.
 func (s *Store) abortUploads(ctx context.Context, prefix string) error {

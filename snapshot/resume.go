@@ -19,19 +19,18 @@ func (c *creation) takeStock(ctx context.Context) (left []span, plans map[int]se
 	if !c.resumed {
 		return gaps(covered), nil, nil
 	}
-	if err := c.abortUploads(ctx); err != nil {
+	if err := c.s.abortUploadsOf(ctx, c.id); err != nil {
 		return nil, nil, err
 	}
-	done, err := c.readAll(ctx, c.s.at.segments(c.id))
+	done, err := c.readAll(ctx, c.s.at.segments(c.id), nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	plans, err = c.readAll(ctx, c.s.at.plans(c.id))
+	plans, err = c.readAll(ctx, c.s.at.plans(c.id), done)
 	if err != nil {
 		return nil, nil, err
 	}
-	for n, seg := range done {
-		delete(plans, n)
+	for _, seg := range done {
 		covered = append(covered, seg.span())
 	}
 	for _, plan := range plans {
@@ -40,9 +39,10 @@ func (c *creation) takeStock(ctx context.Context) (left []span, plans map[int]se
 	return gaps(covered), plans, nil
 }
 
-// readAll reads all plans or segments below prefix. Of segments only what they
-// cover is kept; the rest goes into their references.
-func (c *creation) readAll(ctx context.Context, prefix string) (map[int]segment, error) {
+// readAll reads all plans or segments below prefix, but for plans that are done:
+// all of them together are the whole snapshot. Of segments only what they cover
+// is kept; the rest goes into their references.
+func (c *creation) readAll(ctx context.Context, prefix string, done map[int]segment) (map[int]segment, error) {
 	files, _, err := c.s.control.list(ctx, prefix, "")
 	if err != nil {
 		return nil, err
@@ -58,6 +58,12 @@ func (c *creation) readAll(ctx context.Context, prefix string) (map[int]segment,
 		n, err := strconv.Atoi(number)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %s is not of ours", ErrDamaged, file.Key)
+		}
+		c.mu.Lock()
+		c.serial = max(c.serial, n)
+		c.mu.Unlock()
+		if _, ok := done[n]; ok {
+			continue
 		}
 		group.Go(func() error {
 			data, _, err := c.s.control.read(ctx, file.Key)
@@ -77,21 +83,8 @@ func (c *creation) readAll(ctx context.Context, prefix string) (map[int]segment,
 			found[n] = *seg
 			return nil
 		})
-		c.mu.Lock()
-		c.serial = max(c.serial, n)
-		c.mu.Unlock()
 	}
 	return found, group.Wait()
-}
-
-// abortUploads gives up the unfinished part copies below the snapshot's prefix.
-func (c *creation) abortUploads(ctx context.Context) error {
-	for _, prefix := range []string{c.s.at.objects(c.id), c.s.at.dir(c.id)} {
-		if err := c.s.abortUploads(ctx, prefix); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // resumeChunk finishes a plan: what lies at the planned places is done.
