@@ -371,6 +371,44 @@ func TestAdoptedOneIsAsOldAsItsName(t *testing.T) {
 	}
 }
 
+func TestIfMissingMindsWhatIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	w.mem.PutBytes("dir0/file03", []byte("overwritten"))
+	if _, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.create(CreateOptions{From: "dir1/"})
+	w.clock.advance(time.Hour)
+	made := w.create(CreateOptions{IfMissing: true})
+	if made.Existed || made.Objects != 9 {
+		t.Errorf("%s, existed: %v, is of %d objects", made.ID, made.Existed, made.Objects)
+	}
+	if again := w.create(CreateOptions{IfMissing: true}); again.ID != made.ID {
+		t.Errorf("then there is %s", again.ID)
+	}
+}
+
+// TestLaterOneIsLaterByName deletes the first snapshot of a day, whose name is
+// then free, and is that of the morning.
+func TestLaterOneIsLaterByName(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	for range 2 {
+		w.create(CreateOptions{})
+		w.clock.advance(time.Hour)
+	}
+	if _, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	made := w.create(CreateOptions{})
+	if latest, err := w.store().Find(t.Context(), "latest"); err != nil || latest != made.ID {
+		t.Errorf("after %s the latest is %s, %v", made.ID, latest, err)
+	}
+}
+
 // TestResumedRunReadsOnlyPlansThatAreNotDone bounds its memory: the plans of all
 // segments are the whole snapshot.
 func TestResumedRunReadsOnlyPlansThatAreNotDone(t *testing.T) {

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -19,7 +20,7 @@ type CreateOptions struct {
 	Incremental bool   // link objects that are unchanged since Parent
 	Parent      string // name of a snapshot; empty is the latest, if there is one
 
-	IfMissing   bool // do nothing if there is an existing one of today
+	IfMissing   bool // do nothing if there is an existing one of today, of the same keys
 	NoResume    bool // begin anew even if today's was interrupted
 	TakeOver    bool // take the claim of a run that seems alive: its machine is known to be gone
 	Strict      bool // do not commit a partial one
@@ -39,6 +40,12 @@ func (o CreateOptions) digest(source string) string {
 		panic(err) // only strings
 	}
 	return sum256(data)
+}
+
+// isOf says whether a snapshot is of what is asked for. What a restore kept is
+// of nothing but that.
+func (o CreateOptions) isOf(m *Manifest) bool {
+	return m.Mode != Safety && m.From == o.From && slices.Equal(m.Filter, o.Filter)
 }
 
 // Progress counts what a run has done. It may be read at any time.

@@ -125,6 +125,7 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 	if c.o.adopt != "" {
 		return nil, c.chooseAdopted(ctx, ids)
 	}
+	first := true
 	for _, id := range slices.Backward(ids) {
 		if id.day() != dayID(now) {
 			continue
@@ -134,16 +135,20 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		case err != nil:
 			return nil, err
 		case info.State.exists() && c.o.IfMissing:
-			return c.s.Load(ctx, id)
+			if m, err := c.s.Load(ctx, id); err != nil || c.o.isOf(m) {
+				return m, err
+			}
 		case info.Running && !c.o.TakeOver:
 			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
 		case info.State == Incomplete && !c.o.NoResume && c.resumable(ctx, id):
 			c.id, c.resumed = id, true
 			return nil, nil
 		}
+		first = first && info.Mode == Safety
 	}
 	c.id = dayID(now)
-	if slices.Contains(ids, c.id) || c.o.narrow != nil {
+	// The first of the day may be gone: its name is before that of the others.
+	if !first || c.o.narrow != nil || slices.Contains(ids, c.id) {
 		for c.id = secondID(now); slices.Contains(ids, c.id); c.id = secondID(now) {
 			now = now.Add(time.Second)
 		}
