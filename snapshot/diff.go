@@ -120,9 +120,10 @@ func (s *Store) liveEntries(ctx context.Context, m *Manifest, prefix string) ite
 // scope is what a snapshot is about, in some bucket: keys outside it are neither
 // in it nor missing from it.
 type scope struct {
-	from   string
-	filter Filter
-	own    []string // prefixes of snapshots in the bucket
+	from    string
+	filter  Filter
+	leftOut []string // prefixes that were snapshots', when it was made: it says nothing of them
+	own     []string // prefixes of snapshots in the bucket
 }
 
 func (s *Store) scopeOf(ctx context.Context, m *Manifest, bucket s3.Bucket) (scope, error) {
@@ -131,11 +132,11 @@ func (s *Store) scopeOf(ctx context.Context, m *Manifest, bucket s3.Bucket) (sco
 		return scope{}, err
 	}
 	ids, err := controlIDs(ctx, control{bucket}, s.at)
-	return scope{m.From, filter, s.prefixesOf(ids)}, err
+	return scope{m.From, filter, m.LeftOut, s.prefixesOf(ids)}, err
 }
 
 func (c scope) holds(key string) bool {
-	return strings.HasPrefix(key, c.from) && c.filter.Match(key) && !c.isOwn(key)
+	return strings.HasPrefix(key, c.from) && c.filter.Match(key) && !hasAnyPrefix(key, c.leftOut) && !c.isOwn(key)
 }
 
 // isOwn says whether a key belongs to a snapshot.

@@ -281,3 +281,15 @@ func TestPolicy(t *testing.T) {
 		t.Errorf("keeps %v, want %v", ids, want)
 	}
 }
+
+// TestTamperedOwnerIsDamage reads a segment whose links lead to no snapshot.
+func TestTamperedOwnerIsDamage(t *testing.T) {
+	seg := &segment{Entries: []Entry{{Key: "key", Owner: "x"}}}
+	data, err := seg.encode(allZips)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decodeSegment(strings.NewReader(string(data))); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}

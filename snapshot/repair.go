@@ -123,8 +123,11 @@ func (v *verification) originOf(ctx context.Context, id ID, e Entry) (origin, bo
 	}
 	for _, f := range v.others {
 		other, found, err := f.find(ctx, e.Key)
-		if err != nil || !found || other.Owner != "" || f.m.ID == e.Owner || !other.sameVersion(e) {
+		if err != nil || !found || other.Owner != "" || !other.sameVersion(e) {
 			continue // also what cannot be read: we only look for one that can
+		}
+		if f.m.ID == e.Owner && other.copyETag() == e.copyETag() {
+			continue // the very copy that is damaged, and not one that a repair made since
 		}
 		place := v.s.at.place(f.m.ID, other)
 		if there, err := v.s.head(ctx, place); err == nil && there.ETag == other.copyETag() {

@@ -294,3 +294,36 @@ func TestRestoreTellsBeforehandWhatItCopies(t *testing.T) {
 		t.Errorf("%d copies, planned %+v", made, dry.Cost)
 	}
 }
+
+// TestRestoreDeletesNothingThatWasLeftOut gives up an adoption that was there
+// when the snapshot was made: what it was of is data again, which the snapshot
+// left out.
+func TestRestoreDeletesNothingThatWasLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	w.mem.PutBytes("data/2024/05/06/mine", []byte("by a script"))
+	c, _, err := w.store().begin(t.Context(), CreateOptions{adopt: "2024-05-06"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.lease.abandon(t.Context())
+	w.create(CreateOptions{})
+	if _, err := w.store().Prune(t.Context(), PruneOptions{Incomplete: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(time.Hour)
+	done, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, there := w.mem.Bytes("data/2024/05/06/mine"); !there || done.Deleted != 0 {
+		t.Errorf("deleted %d", done.Deleted)
+	}
+	m, err := w.store().Load(t.Context(), "2026-11-23")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, err := range w.store().Diff(t.Context(), m, nil, "") {
+		t.Errorf("differs: %+v, %v", change, err)
+	}
+}

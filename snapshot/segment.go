@@ -150,6 +150,11 @@ func (s *segment) check() error {
 		}
 		last = e.Key
 	}
+	for _, owner := range s.owners() {
+		if _, err := ParseID(string(owner)); err != nil {
+			return fmt.Errorf("%w: a link leads nowhere: %w", ErrDamaged, err)
+		}
+	}
 	return nil
 }
 

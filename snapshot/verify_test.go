@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
 // spoil damages the first snapshot of a history in every way: a copy missing, one
@@ -155,5 +156,28 @@ func TestRepairDryRunTellsAndWritesNothing(t *testing.T) {
 	}
 	if again, err := w.store().Verify(t.Context(), "2026-11-23", VerifyOptions{}); err != nil || again.Damaged != 2 {
 		t.Errorf("after the dry run: %+v, %v", again, err)
+	}
+}
+
+// TestRepairOfALinkTakesTheOwnersNewCopy has ETags that every copy changes: when
+// the owner was repaired, the links to it name a copy that is no more.
+func TestRepairOfALinkTakesTheOwnersNewCopy(t *testing.T) {
+	w := newWorld(t)
+	w.mem = s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, Checksums: true, OpaqueETags: true})
+	w.fill(9)
+	want := w.live()
+	w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	w.create(CreateOptions{Incremental: true})
+	if err := w.mem.Delete(t.Context(), s3.Target{Key: "data/2026/11/23/dir0/file03"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []ID{"2026-11-23", "2026-11-24"} {
+		found, err := w.store().Verify(t.Context(), id, VerifyOptions{Repair: true})
+		if err != nil || !found.OK() {
+			t.Fatalf("%s: %+v, %v", id, found, err)
+		}
+		w.mem.PutBytes("dir0/file03", []byte("the source has another by now"))
+		wantSame(t, string(id), contents(t, w.store(), id), want)
 	}
 }
