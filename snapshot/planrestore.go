@@ -41,8 +41,9 @@ func (s *Store) firstUnder(ctx context.Context, m *Manifest, prefix string) (str
 	return "", nil
 }
 
-// safetyWanted says whether what changes is kept first.
-func (r *restoration) safetyWanted() bool { return r.inPlace() && !r.o.NoSafety }
+// safetyWanted says whether what changes is kept first: whatever is in the source
+// is live.
+func (r *restoration) safetyWanted() bool { return r.to == r.s.source && !r.o.NoSafety }
 
 // plan counts what it takes to change one key of the target, in a dry run.
 func (r *restoration) plan(p pair[Entry, s3.Object]) {

@@ -50,7 +50,7 @@ type Restored struct {
 	Safety    ID       // the snapshot of what was replaced or deleted
 	Conflicts []string // keys that somebody changed meanwhile; theirs stay
 	Damaged   []string // keys whose copies are missing or altered
-	Skipped   []Note   // keys that a directory cannot have
+	Skipped   []Note   // keys that a directory cannot have, or that are a snapshot's
 	Cost      Cost     // in a dry run
 }
 
@@ -70,7 +70,7 @@ type restoration struct {
 	heads  int64    // guarded by mu
 }
 
-// inPlace says whether live data is what gets changed.
+// inPlace says whether the objects go where they came from.
 func (r *restoration) inPlace() bool { return r.to == r.s.source && r.o.ToPrefix == "" }
 
 // Restore copies objects out of a snapshot. Only what differs is touched, each
@@ -91,12 +91,36 @@ func (s *Store) Restore(ctx context.Context, id ID, o RestoreOptions) (*Restored
 			return nil, fmt.Errorf("keeping what is about to change: %w", err)
 		}
 	}
-	err = s.locked(ctx, "restore of "+string(id), func(ctx context.Context, _ *lease) error { return r.run(ctx) })
+	err = s.locked(ctx, "restore of "+string(id), func(ctx context.Context, _ *lease) error {
+		if err := r.reload(ctx); err != nil {
+			return err
+		}
+		return r.run(ctx)
+	})
 	if errors.Is(err, s3.ErrDenied) && r.done.Copied == 0 { // a key that only reads need not lock
 		s.cfg.Log.Warn("restoring without the lock, which this key may not take", "err", err)
 		err = r.run(ctx)
 	}
 	return &r.done, err
+}
+
+// reload reads the manifests again now that nobody can remove snapshots: until
+// then copies may have moved.
+func (r *restoration) reload(ctx context.Context) error {
+	m, err := r.s.Load(ctx, r.m.ID)
+	if err != nil {
+		return err
+	}
+	r.m = m
+	if r.keptIn == nil {
+		return nil
+	}
+	kept, err := r.s.Load(ctx, r.keptIn.m.ID)
+	if err != nil {
+		return err
+	}
+	r.keptIn = r.s.finder(kept)
+	return nil
 }
 
 func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*restoration, error) {
@@ -155,6 +179,10 @@ func (r *restoration) run(ctx context.Context) (err error) {
 			return errors.Join(group.Wait(), err)
 		}
 		if !p.inA && !r.o.Delete {
+			continue
+		}
+		if p.inA && r.scope.isOwn(r.o.ToPrefix+p.key) && wants(r.o.Paths, p.key) {
+			r.skip(p.key, "would be within a snapshot")
 			continue
 		}
 		kept, err := r.kept(ctx, p)

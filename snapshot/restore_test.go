@@ -97,6 +97,22 @@ func TestRestoreElsewhere(t *testing.T) {
 	}
 }
 
+// TestRestoreWritesIntoNoSnapshot restores keys that together with the prefix are
+// those of a snapshot.
+func TestRestoreWritesIntoNoSnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("11/23/mine", []byte("x"))
+	w.mem.PutBytes("12/mine", []byte("x"))
+	w.create(CreateOptions{})
+	done, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{ToPrefix: "data/2026/"})
+	if err != nil || done.Copied != 1 || len(done.Skipped) != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if _, there := w.mem.Bytes("data/2026/11/23/mine"); there {
+		t.Error("a stranger is in the snapshot")
+	}
+}
+
 func TestRestoreBringsBackAttributes(t *testing.T) {
 	w := newWorld(t)
 	put := func(kind string) {

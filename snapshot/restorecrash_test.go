@@ -125,6 +125,26 @@ func TestRestoreReplacesOnlyWhatItKept(t *testing.T) {
 	wantKept(t, w, before, w.live())
 }
 
+// TestRestoreFindsWhatAPruneMoved has somebody delete the snapshot that all is
+// linked to right before the lock of a restore is taken.
+func TestRestoreFindsWhatAPruneMoved(t *testing.T) {
+	w := newWorld(t)
+	want := history(t, w)["2026-11-25"]
+	w.mem.PutBytes("dir0/file03", []byte("overwritten"))
+	before := w.live()
+	bucket := &lateWriter{Bucket: w.mem, on: func() {
+		if _, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}}
+	done, err := w.open(bucket).Restore(t.Context(), "2026-11-25", RestoreOptions{Delete: true})
+	if err != nil || len(done.Damaged) > 0 || len(done.Conflicts) > 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	wantSame(t, "live data", w.live(), want)
+	wantKept(t, w, before, w.live())
+}
+
 // lateWriter does something right before the lock of a restore is taken.
 type lateWriter struct {
 	s3.Bucket
@@ -136,4 +156,29 @@ func (l *lateWriter) Put(ctx context.Context, key string, body io.ReadSeeker, o 
 		l.on()
 	}
 	return l.Bucket.Put(ctx, key, body, o)
+}
+
+// TestRestoreBelowAPrefixKeepsWhatItReplaces restores beside the originals, over
+// data that is live as well.
+func TestRestoreBelowAPrefixKeepsWhatItReplaces(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	w.clock.advance(time.Hour)
+	w.mem.PutBytes("back/dir0/file03", []byte("mine"))
+	w.mem.PutBytes("back/extra", []byte("mine, too"))
+	w.mem.PutBytes("back/", nil)
+	w.mem.PutBytes("back0", []byte("outside"))
+	before := w.live()
+	done, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{ToPrefix: "back/", Delete: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Deleted != 1 || done.Copied != 9 || len(done.Conflicts) > 0 {
+		t.Errorf("%+v", done)
+	}
+	wantKept(t, w, before, w.live())
+	if m, err := w.store().Load(t.Context(), done.Safety); err != nil || m.Objects != 2 {
+		t.Errorf("kept %+v, %v", m, err)
+	}
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -10,13 +11,13 @@ import (
 // safety snapshots what the restore is going to replace or delete, or finishes
 // what the same restore began to before it was interrupted.
 func (r *restoration) safety(ctx context.Context) error {
-	which, err := json.Marshal([]any{r.m.ID, r.o.Paths, r.o.Delete, r.o.Overwrite})
+	which, err := json.Marshal([]any{r.m.ID, r.o.ToPrefix, r.o.Paths, r.o.Delete, r.o.Overwrite})
 	if err != nil {
 		return err
 	}
 	dry := &restoration{s: r.s, m: r.m, o: r.o, to: r.to, scope: r.scope, done: Restored{}}
 	o := CreateOptions{
-		Comment: "before restore of " + string(r.m.ID), From: commonPrefix(r.o.Paths), Incremental: true, AllowPublic: true,
+		Comment: "before restore of " + string(r.m.ID), From: r.o.ToPrefix + commonPrefix(r.o.Paths), Incremental: true, AllowPublic: true,
 		narrow: func(ctx context.Context, b batch) ([]s3.Object, error) { return dry.changing(ctx, b) },
 		before: string(which),
 	}
@@ -38,7 +39,7 @@ func (r *restoration) kept(ctx context.Context, p pair[Entry, s3.Object]) (bool,
 	if r.keptIn == nil {
 		return false, nil
 	}
-	e, found, err := r.keptIn.find(ctx, p.key)
+	e, found, err := r.keptIn.find(ctx, r.o.ToPrefix+p.key)
 	return found && e.ETag == p.b.ETag && e.Size == p.b.Size, err
 }
 
@@ -63,17 +64,23 @@ func (s *Store) lastSafety(ctx context.Context) (*Manifest, error) {
 
 // changing returns those objects of a batch that the restore would not leave.
 func (r *restoration) changing(ctx context.Context, b batch) ([]s3.Object, error) {
-	entries, err := r.s.entriesIn(ctx, r.m, b.span)
+	objects := slices.DeleteFunc(b.objects, func(o s3.Object) bool { return o.Key == r.o.ToPrefix }) // has no key in the snapshot
+	if len(objects) == 0 {
+		return nil, nil
+	}
+	key := func(i int) string { return objects[i].Key[len(r.o.ToPrefix):] }
+	entries, err := r.s.entriesIn(ctx, r.m, span{before(key(0)), key(len(objects) - 1)})
 	if err != nil {
 		return nil, err
 	}
 	var changing []s3.Object
-	for _, o := range b.objects {
-		for len(entries) > 0 && entries[0].Key < o.Key {
+	for i, o := range objects {
+		p := pair[Entry, s3.Object]{key: key(i), b: o, inB: true}
+		p.b.Key = p.key
+		for len(entries) > 0 && entries[0].Key < p.key {
 			entries = entries[1:]
 		}
-		p := pair[Entry, s3.Object]{key: o.Key, b: o, inB: true}
-		if len(entries) > 0 && entries[0].Key == o.Key {
+		if len(entries) > 0 && entries[0].Key == p.key {
 			p.a, p.inA = entries[0], true
 		}
 		what, err := r.decide(ctx, p)
