@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -54,8 +53,8 @@ func (s *Store) Create(ctx context.Context, o CreateOptions) (*Created, error) {
 	if m == nil {
 		return nil, nil
 	}
-	if err := errors.Join(s.tidy(ctx, m), c.lease.release(ctx)); err != nil {
-		s.cfg.Log.Warn("plans or claim left behind; prune removes them", "snapshot", c.id, "err", err)
+	if err := c.lease.release(ctx); err != nil {
+		s.cfg.Log.Warn("claim left behind; prune removes it", "snapshot", c.id, "err", err)
 	}
 	return &Created{
 		Manifest: m, Resumed: c.resumed, TagsLost: c.tagsLost.Load(), Copies: c.progress.Copied.Load(),
@@ -79,6 +78,10 @@ func (c *creation) make(ctx context.Context) (*Manifest, error) {
 		return nil, err
 	}
 	c.progress.Phase.Store(PhaseCommitting)
+	// Once the snapshot exists, others may write into it what we know nothing of.
+	if err := c.s.tidyFiles(ctx, c.lease, c.id, c.sorted()); err != nil {
+		return nil, err
+	}
 	return c.commit(ctx)
 }
 

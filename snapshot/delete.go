@@ -116,7 +116,7 @@ func (s *Store) lockedAs(ctx context.Context, what string, takeOver bool, work f
 		return err
 	}
 	err = l.hold(ctx, func(ctx context.Context) error {
-		if err := s.checkNobodyCreates(ctx); err != nil {
+		if err := s.checkNobodyCreates(ctx, ""); err != nil {
 			return err
 		}
 		return work(ctx, l)
@@ -127,15 +127,15 @@ func (s *Store) lockedAs(ctx context.Context, what string, takeOver bool, work f
 	return err
 }
 
-// checkNobodyCreates returns ErrLocked while a snapshot is being made: it may be
-// going to link to what we remove.
-func (s *Store) checkNobodyCreates(ctx context.Context) error {
+// checkNobodyCreates returns ErrLocked while a snapshot is being made, but for one:
+// it may be going to link to what we remove, or to copy what we make.
+func (s *Store) checkNobodyCreates(ctx context.Context, but ID) error {
 	list, err := s.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, info := range list {
-		if info.Running {
+		if info.Running && info.ID != but {
 			return fmt.Errorf("%w: %s", ErrLocked, info.Run)
 		}
 	}

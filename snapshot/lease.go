@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -63,6 +64,7 @@ func (s *Store) acquire(ctx context.Context, key string, c claim, takeOver bool)
 	}
 	etag, err := s.control.create(ctx, key, data, jsonType)
 	if err == nil {
+		s.tried.Do(func() { etag = s.tryConditions(ctx, key, data, etag) })
 		l.taken(data, etag)
 		return l, nil, nil
 	}
@@ -88,6 +90,18 @@ func (s *Store) acquire(ctx context.Context, key string, c claim, takeOver bool)
 	return l, &old, nil
 }
 
+// tryConditions finds out whether the server minds conditions at all, by creating
+// a file of ours again. Where it does not, nothing keeps two runs apart.
+func (s *Store) tryConditions(ctx context.Context, key string, data []byte, etag string) string {
+	o := s3.PutOptions{IfNoneMatch: "*", Attributes: s3.Attributes{ContentType: jsonType}}
+	again, err := s.dest.Put(ctx, key, bytes.NewReader(data), o)
+	if err != nil {
+		return etag // as it should be, or we will hear of it soon
+	}
+	s.cfg.Log.Warn("this server ignores conditions: let only one program make, remove or restore snapshots at a time")
+	return again.ETag
+}
+
 // taken notes that the lease is ours, and how this bucket makes ETags.
 func (l *lease) taken(data []byte, etag string) {
 	sum := md5.Sum(data)
@@ -98,7 +112,7 @@ func (l *lease) taken(data []byte, etag string) {
 
 // inspect reads a lease file, judging its age by the server's clock.
 func (s *Store) inspect(ctx context.Context, key string) (c claim, etag string, alive bool, err error) {
-	_, err = s.control.readJSON(ctx, key, &c)
+	read, err := s.control.readJSON(ctx, key, &c)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return claim{}, "", false, err
 	}
@@ -106,7 +120,7 @@ func (s *Store) inspect(ctx context.Context, key string) (c claim, etag string, 
 	if err != nil {
 		return claim{}, "", false, err
 	}
-	if c.Ended {
+	if c.Ended && info.ETag == read { // else somebody took it since
 		return c, info.ETag, false, nil
 	}
 	now, err := s.serverTime(ctx)

@@ -211,7 +211,35 @@ func (c *creation) claim(ctx context.Context) error {
 	if c.lease = lease; old != nil {
 		c.started = old.Started
 	}
-	return nil
+	return c.checkFree(ctx, old)
+}
+
+// checkFree looks again whether we may begin: until the ID was claimed another
+// run may have made the snapshot, or have begun one. Its objects are not ours to
+// write over, nor data to be copied. Of two that claim at once, at least one sees
+// the other.
+func (c *creation) checkFree(ctx context.Context, old *claim) error {
+	_, _, err := c.s.loadAny(ctx, c.id)
+	switch {
+	case err == nil:
+		return errors.Join(fmt.Errorf("%w: it made %s a moment ago, try again", ErrLocked, c.id), c.lease.release(ctx))
+	case errors.Is(err, ErrNoSnapshot):
+		err = nil
+	}
+	if old != nil && !c.resumed {
+		c.lease.claim = *old // who wants the same can go on with it
+		err = fmt.Errorf("%w: it began %s a moment ago, try again", ErrLocked, c.id)
+	}
+	if err == nil && !c.o.TakeOver {
+		err = c.s.checkNobodyCreates(ctx, c.id)
+	}
+	if err == nil {
+		return nil
+	}
+	if old == nil {
+		return errors.Join(err, c.lease.release(ctx))
+	}
+	return errors.Join(err, c.lease.abandon(ctx))
 }
 
 // checkUnlocked returns ErrLocked while somebody removes snapshots.

@@ -53,7 +53,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 		if pruned.Removed, err = s.remove(ctx, l, list, ids); err != nil {
 			return err
 		}
-		return s.tidyKept(ctx, pruned)
+		return s.tidyKept(ctx, l, pruned)
 	})
 	return pruned, err
 }
@@ -82,7 +82,7 @@ func (o PruneOptions) decide(list []Info, s *Store) (*Pruned, []ID) {
 }
 
 // tidyKept removes what runs that ended right after their commit left.
-func (s *Store) tidyKept(ctx context.Context, pruned *Pruned) error {
+func (s *Store) tidyKept(ctx context.Context, l *lease, pruned *Pruned) error {
 	for _, d := range pruned.Decisions {
 		if !d.Keep() {
 			continue
@@ -91,7 +91,7 @@ func (s *Store) tidyKept(ctx context.Context, pruned *Pruned) error {
 		if err != nil {
 			return err
 		}
-		if err := s.tidy(ctx, m); err != nil {
+		if err := s.tidy(ctx, l, m); err != nil {
 			return err
 		}
 		if err := s.control.removeAll(ctx, s.at.claim(d.ID)); err != nil {

@@ -66,7 +66,7 @@ func (r *rewriter) run(ctx context.Context, id ID) error {
 	if err != nil || !changedAny && !r.always {
 		return err
 	}
-	return r.s.tidy(ctx, m)
+	return r.s.tidy(ctx, r.lease, m)
 }
 
 // save changes the manifest over to the new segments.

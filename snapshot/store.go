@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -103,6 +104,7 @@ type Store struct {
 	gate    *gate
 	budget  *budget
 	zips    *zips
+	tried   sync.Once // whether the server minds conditions
 }
 
 // Open makes a Store. It sends no request.

@@ -10,45 +10,51 @@ import (
 // tidy removes what an existing snapshot does not need: the plans of its making,
 // segments that its manifest does not refer to, and copies, whole or in parts,
 // that were brought into it by a run that ended before the manifest spoke of
-// them.
-func (s *Store) tidy(ctx context.Context, m *Manifest) error {
-	return errors.Join(
-		s.tidySegments(ctx, m),
-		s.tidyBrings(ctx, m),
-		s.control.removeAll(ctx, s.at.plans(m.ID)),
-	)
+// them. m must be what the manifest says while l is held.
+func (s *Store) tidy(ctx context.Context, l *lease, m *Manifest) error {
+	return errors.Join(s.tidyFiles(ctx, l, m.ID, m.Segments), s.tidyBrings(ctx, l, m))
 }
 
-func (s *Store) tidySegments(ctx context.Context, m *Manifest) error {
+// tidyFiles removes a snapshot's plans, and its segments but for those referred
+// to.
+func (s *Store) tidyFiles(ctx context.Context, l *lease, id ID, refs []SegmentRef) error {
 	used := map[string]bool{}
-	for _, ref := range m.Segments {
-		used[s.at.dir(m.ID)+ref.Name] = true
+	for _, ref := range refs {
+		used[s.at.dir(id)+ref.Name] = true
 	}
-	files, _, err := s.control.list(ctx, s.at.segments(m.ID), "")
-	if err != nil {
-		return err
-	}
-	var unused []s3.Target
-	for _, file := range files {
-		if !used[file.Key] {
-			unused = append(unused, s3.Target{Key: file.Key})
+	for _, prefix := range []string{s.at.segments(id), s.at.plans(id)} {
+		files, _, err := s.control.list(ctx, prefix, "")
+		if err != nil {
+			return err
+		}
+		var unused []s3.Target
+		for _, file := range files {
+			if !used[file.Key] {
+				unused = append(unused, s3.Target{Key: file.Key})
+			}
+		}
+		if err := s.tidyAway(ctx, l, unused); err != nil {
+			return err
 		}
 	}
-	if len(unused) == 0 {
-		return nil
+	return nil
+}
+
+// tidyAway deletes what was found unused, if nobody can have come to use it.
+func (s *Store) tidyAway(ctx context.Context, l *lease, unused []s3.Target) error {
+	if err := l.check(); err != nil || len(unused) == 0 {
+		return err
 	}
 	return s.dest.Delete(ctx, unused...)
 }
 
-func (s *Store) tidyBrings(ctx context.Context, m *Manifest) error {
+func (s *Store) tidyBrings(ctx context.Context, l *lease, m *Manifest) error {
 	files, _, err := s.control.list(ctx, s.at.brings(m.ID), "")
 	if err != nil || len(files) == 0 {
 		return err
 	}
-	for _, prefix := range []string{s.at.objects(m.ID), s.at.dir(m.ID)} {
-		if err := s.abortUploads(ctx, prefix); err != nil { // of part copies that did not end
-			return err
-		}
+	if err := s.abortUploadsOf(ctx, m.ID); err != nil {
+		return err
 	}
 	for _, file := range files {
 		plan, err := s.readPlan(ctx, file.Key)
@@ -56,7 +62,7 @@ func (s *Store) tidyBrings(ctx context.Context, m *Manifest) error {
 			return err
 		}
 		owned := s.finder(m)
-		strays := []s3.Target{{Key: file.Key}}
+		var strays []s3.Target
 		for _, e := range plan.Entries {
 			now, found, err := owned.find(ctx, e.Key)
 			if err != nil {
@@ -66,10 +72,10 @@ func (s *Store) tidyBrings(ctx context.Context, m *Manifest) error {
 				strays = append(strays, s3.Target{Key: s.at.place(m.ID, e)})
 			}
 		}
-		if err := s.dest.Delete(ctx, strays[1:]...); err != nil {
+		if err := s.tidyAway(ctx, l, strays); err != nil {
 			return err
 		}
-		if err := s.dest.Delete(ctx, strays[0]); err != nil {
+		if err := s.tidyAway(ctx, l, []s3.Target{{Key: file.Key}}); err != nil {
 			return err
 		}
 	}
