@@ -67,6 +67,7 @@ func (c *creation) chooseAdopted(ctx context.Context, ids []ID) error {
 		case info.State != Incomplete || !c.resumable(ctx, c.id):
 			return fmt.Errorf("%w: %s is a snapshot already, or the beginning of one", ErrRefused, c.id)
 		}
+		c.resumed = true
 	}
 	for _, err := range listing(ctx, c.s.dest, c.s.at.objects(c.id), "") {
 		return err // one object is enough

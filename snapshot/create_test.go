@@ -219,6 +219,27 @@ func TestRunThatLostItsClaimStops(t *testing.T) {
 	}
 }
 
+// TestStartedIsWhenTheFirstRunDid resumes twice: all objects are of between Started
+// and Finished.
+func TestStartedIsWhenTheFirstRunDid(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	started := w.clock.now()
+	for range 2 {
+		c, _, err := w.store().begin(t.Context(), CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.gather(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.advance(time.Hour)
+	}
+	if made := w.create(CreateOptions{}); !made.Resumed || !made.Started.Equal(started) {
+		t.Errorf("resumed: %v, started %s", made.Resumed, made.Started)
+	}
+}
+
 func TestIfMissingIsQuiet(t *testing.T) {
 	w := newWorld(t)
 	w.fill(3)
@@ -356,6 +377,27 @@ func TestAdoptIndexesWithoutCopying(t *testing.T) {
 
 // TestAdoptedOneIsAsOldAsItsName guards against an old copy that is adopted today
 // passing for a fresh snapshot, with policies and with whoever watches the age.
+func TestAdoptionGoesOnAfterAnInterruption(t *testing.T) {
+	w := newWorld(t)
+	w.mem.PutBytes("data/2026/11/22/mine", []byte("by a script"))
+	o := CreateOptions{adopt: "2026-11-22"}
+	c, _, err := w.store().begin(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.gather(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(leaseDead)
+	made, err := w.store().Adopt(t.Context(), "data/2026/11/22/", CreateOptions{})
+	if err != nil || made.Objects != 1 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	if keys := w.mem.Keys(); len(keys) != 4 { // with manifest, one segment and clock
+		t.Errorf("left are %q", keys)
+	}
+}
+
 func TestAdoptedOneIsAsOldAsItsName(t *testing.T) {
 	w := newWorld(t)
 	w.mem.PutBytes("data/2025/06/01/a", []byte("old"))

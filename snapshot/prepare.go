@@ -159,7 +159,11 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 // resumable says whether an interrupted run wanted what this one wants.
 func (c *creation) resumable(ctx context.Context, id ID) bool {
 	old, _, _, err := c.s.inspect(ctx, c.s.at.claim(id))
-	return err == nil && old.Options == c.o.digest(c.s.cfg.SourceName)
+	if err != nil || old.Options != c.o.digest(c.s.cfg.SourceName) {
+		return false
+	}
+	c.started = old.Started
+	return true
 }
 
 // refuseForeign keeps our copies apart from objects that others put under the
@@ -200,17 +204,18 @@ func (s *Store) prefixesOf(ids []ID) []string {
 func (c *creation) claim(ctx context.Context) error {
 	s := c.s
 	c.run = s.cfg.NewRun()
-	c.started = s.cfg.Now().UTC()
 	mine := s.newClaim(c.run, "snapshot "+string(c.id))
+	if c.resumed {
+		mine.Started = c.started // when the first of them was, of however many
+	}
+	c.started = mine.Started
 	mine.Options = c.o.digest(s.cfg.SourceName)
 	mine.Adopt = c.o.adopt != ""
 	lease, old, err := s.acquire(ctx, s.at.claim(c.id), mine, c.o.TakeOver)
 	if err != nil {
 		return err
 	}
-	if c.lease = lease; old != nil {
-		c.started = old.Started
-	}
+	c.lease = lease
 	return c.checkFree(ctx, old)
 }
 
