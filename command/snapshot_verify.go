@@ -106,6 +106,9 @@ func (s *snapshotSession) verify(c *cli.Context, ids []snapshot.ID, o snapshot.V
 			found, err = s.store.Verify(c.Context, id, o)
 			return err
 		})
+		if c.Bool("all") && errors.Is(err, snapshot.ErrNoSnapshot) {
+			continue // a prune removed it since it was listed
+		}
 		if err != nil {
 			return err
 		}

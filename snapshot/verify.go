@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -71,6 +72,7 @@ func (v *Verified) OK() bool { return v.Damaged == v.Repaired && len(v.Segments)
 type verification struct {
 	s *Store
 	o VerifyOptions
+	m *Manifest // as it was when we began
 
 	// Only for repair, which is one segment at a time.
 	lease        *lease
@@ -93,7 +95,14 @@ func (s *Store) Verify(ctx context.Context, id ID, o VerifyOptions) (*Verified, 
 	v := &verification{s: s, o: o, found: Verified{ID: id}}
 	v.live, v.within = s.copier(s.source, s.dest, s.cfg.SourceName), s.copier(s.dest, s.dest, "")
 	if !o.Repair || o.DryRun {
-		return v.run(ctx)
+		found, err := v.run(ctx)
+		if err != nil || found.OK() {
+			return found, err
+		}
+		if moved, err := v.moved(ctx); err != nil || !moved {
+			return found, err
+		}
+		return s.Verify(ctx, id, o)
 	}
 	var found *Verified
 	err := s.locked(ctx, "repair "+string(id), func(ctx context.Context, l *lease) (err error) {
@@ -104,17 +113,26 @@ func (s *Store) Verify(ctx context.Context, id ID, o VerifyOptions) (*Verified, 
 	return found, err
 }
 
+// moved says whether a prune may have moved what was looked for, meanwhile.
+func (v *verification) moved(ctx context.Context) (bool, error) {
+	now, err := v.s.Load(ctx, v.m.ID)
+	return err == nil && !slices.EqualFunc(now.Segments, v.m.Segments, SegmentRef.same), err
+}
+
 func (v *verification) run(ctx context.Context) (*Verified, error) {
 	id := v.found.ID
 	m, err := v.s.Load(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	v.m = m
 	if left := gaps(v.coverage(m)); len(left) > 0 {
 		return nil, fmt.Errorf("%w: the manifest of %s says nothing of the keys after %q", ErrDamaged, id, left[0].after)
 	}
 	v.o.Progress.Listed.Store(m.Objects)
 	v.o.Progress.ListedBytes.Store(m.Bytes)
+	v.o.Progress.Copied.Store(0)
+	v.o.Progress.CopiedBytes.Store(0)
 	if v.o.Repair {
 		return &v.found, v.repair(ctx)
 	}

@@ -181,3 +181,26 @@ func TestRepairOfALinkTakesTheOwnersNewCopy(t *testing.T) {
 		wantSame(t, string(id), contents(t, w.store(), id), want)
 	}
 }
+
+// TestVerifyBesideAPruneIsNoFalseAlarm has a prune move copies and segments away
+// while they are looked at.
+func TestVerifyBesideAPruneIsNoFalseAlarm(t *testing.T) {
+	w := newWorld(t)
+	history(t, w)
+	bucket := &intruder{Bucket: w.mem, op: s3.OpGet, key: "data/.cgs3fs/2026-11-25/manifest.json", after: func() {
+		if _, err := w.store().Delete(t.Context(), []ID{"2026-11-23"}, DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}}
+	found, err := w.open(bucket).Verify(t.Context(), "2026-11-25", VerifyOptions{})
+	if err != nil || !found.OK() || found.Objects != 10 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	spoil(t, w)
+	if err := w.mem.Delete(t.Context(), s3.Target{Key: "data/2026/11/24/dir0/file03"}); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := w.store().Verify(t.Context(), "2026-11-25", VerifyOptions{}); err != nil || found.Damaged != 1 {
+		t.Errorf("damage is %+v, %v", found, err)
+	}
+}
