@@ -19,7 +19,7 @@ func createFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "incremental", Usage: "link what is unchanged since the latest snapshot instead of copying it", DisableDefaultText: true},
 		&cli.StringFlag{Name: "parent", Usage: "link to the snapshot `ID` rather than the latest"},
 		&cli.StringFlag{Name: "full-every", Usage: "make an incremental one full if the last full one is older than `AGE`, such as 30d"},
-		&cli.BoolFlag{Name: "if-missing", Usage: "do nothing if there is one of today", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "if-missing", Usage: "do nothing if there is one of today, of the same keys", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-resume", Usage: "begin anew, also if one of today was interrupted", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "strict", Usage: "fail if any object can't be read", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "allow-public", Usage: "also if anybody may read the bucket that the copies go to", DisableDefaultText: true},
@@ -117,7 +117,7 @@ func (s *snapshotSession) fullDue(c *cli.Context, every time.Duration) (bool, er
 		return false, err
 	}
 	for _, info := range snapshot.Existing(list) {
-		if info.Mode == snapshot.Full && s.now().Sub(info.Started) < every {
+		if info.Mode == snapshot.Full && s.now().Sub(info.Started).Abs() < every {
 			return false, nil
 		}
 	}

@@ -54,11 +54,12 @@ func openReading(c *cli.Context, open snapshotOpener, n, m int) (*snapshotSessio
 	return openFor(c, func(c *cli.Context, _ bool) (*snapshotSession, error) { return open(c, true) }, n, m)
 }
 
-// tooOld checks that a complete snapshot is young enough.
+// tooOld checks that a complete snapshot is young enough. One from the future, by
+// a wrong clock, would be so for ever.
 func (s *snapshotSession) tooOld(list []snapshot.Info, maxAge time.Duration) error {
 	newest := time.Time{}
 	for _, info := range list {
-		if info.State == snapshot.Complete && info.Mode != snapshot.Safety && info.Started.After(newest) {
+		if info.State == snapshot.Complete && info.Mode != snapshot.Safety && info.Started.After(newest) && info.Started.Sub(s.now()) <= maxAge {
 			newest = info.Started
 		}
 	}

@@ -87,11 +87,18 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 		t.Errorf("a dry run wrote %d keys", after-before)
 	}
 	d.want(exitOK, "2026-11-23: 2 objects", "--exclude", "*.tmp", "--note", "first", "--tag", "keep")
-	d.want(exitOK, "is there already", "create", "--if-missing")
+	d.want(exitOK, "is there already", "create", "--if-missing", "--exclude", "*.tmp")
+	d.want(exitOK, "would make 2026-11-23T", "create", "--if-missing", "--dry-run")
 	d.want(exitOK, "first [keep]", "list")
 	d.want(exitOK, "", "list", "--max-age", "8d")
 	d.clock = d.clock.Add(9 * 24 * time.Hour)
 	d.want(exitNotFound, "newest complete snapshot is of 2026-11-23", "list", "--max-age", "8d")
+	now := d.clock
+	d.clock = now.Add(300 * 24 * time.Hour) // a machine with a wrong clock
+	d.want(exitOK, "2027-", "create", "--tag", "future")
+	d.clock = now
+	d.want(exitNotFound, "newest complete snapshot is of 2026-11-23", "list", "--max-age", "8d")
+	d.want(exitOK, "", "delete", "2027")
 	d.want(exitOK, "2026-12-02: 3 objects", "create", "--incremental")
 	d.want(exitOK, "would copy 2 objects, 36 B into 2026-12-02\n  requests: ", "materialize", "latest", "--dry-run")
 	d.want(exitOK, "dir/b.txt", "show", "latest", "dir")
