@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -289,7 +290,22 @@ func TestTamperedOwnerIsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := decodeSegment(strings.NewReader(string(data))); !errors.Is(err, ErrDamaged) {
+	if _, err := decodeSegment(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBombIsDamage reads a small file that is a large segment.
+func TestBombIsDamage(t *testing.T) {
+	seg := &segment{}
+	for i := range maxSegment>>20 + 1 {
+		seg.Entries = append(seg.Entries, Entry{Key: fmt.Sprintf("%08d", i), StorageClass: strings.Repeat("x", 1<<20)})
+	}
+	data, err := seg.encode(allZips)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := decodeSegment(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%d bytes are %d entries, %v", len(data), len(read.Entries), err)
 	}
 }

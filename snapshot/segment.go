@@ -113,6 +113,10 @@ func (s *segment) encode(z *zips) ([]byte, error) {
 // notes of a header.
 const maxLine = 16 << 20
 
+// maxSegment is more than a segment's file unpacks to: 5,000 of the longest
+// entries, and the header. A file that somebody made may be a bomb.
+const maxSegment = 64 << 20
+
 // decodeSegment reads a segment's file, checking that its entries are in order
 // and within its span. Anything else is ErrDamaged.
 func decodeSegment(file io.Reader) (*segment, error) {
@@ -120,7 +124,8 @@ func decodeSegment(file io.Reader) (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	lines := bufio.NewScanner(zip)
+	unpacked := &io.LimitedReader{R: zip, N: maxSegment}
+	lines := bufio.NewScanner(unpacked)
 	lines.Buffer(nil, maxLine)
 	s := &segment{}
 	if !lines.Scan() {
@@ -138,6 +143,9 @@ func decodeSegment(file io.Reader) (*segment, error) {
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if unpacked.N == 0 {
+		return nil, fmt.Errorf("%w: a segment of more than %d bytes", ErrDamaged, maxSegment)
 	}
 	return s, s.check()
 }
