@@ -433,6 +433,21 @@ func TestIfMissingMindsWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestIfMissingMindsTheBucket keeps snapshots of two buckets in a third.
+func TestIfMissingMindsTheBucket(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	backups := w.newMem()
+	for _, name := range []string{"one", "two", "two"} {
+		cfg := w.config(w.mem)
+		cfg.SourceName, cfg.Dest, cfg.DestName = name, backups, "backups"
+		made, err := w.openConfig(cfg).Create(t.Context(), CreateOptions{IfMissing: true})
+		if err != nil || made.Source.Bucket != name {
+			t.Fatalf("of %s there is %+v, %v", name, made, err)
+		}
+	}
+}
+
 // TestLaterOneIsLaterByName deletes the first snapshot of a day, whose name is
 // then free, and is that of the morning.
 func TestLaterOneIsLaterByName(t *testing.T) {

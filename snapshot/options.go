@@ -44,8 +44,8 @@ func (o CreateOptions) digest(source string) string {
 
 // isOf says whether a snapshot is of what is asked for. What a restore kept is
 // of nothing but that.
-func (o CreateOptions) isOf(m *Manifest) bool {
-	return m.Mode != Safety && m.From == o.From && slices.Equal(m.Filter, o.Filter)
+func (o CreateOptions) isOf(m *Manifest, source string) bool {
+	return m.Mode != Safety && m.Source.Bucket == source && m.From == o.From && slices.Equal(m.Filter, o.Filter)
 }
 
 // Progress counts what a run has done. It may be read at any time.

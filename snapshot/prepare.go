@@ -135,7 +135,7 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		case err != nil:
 			return nil, err
 		case info.State.exists() && c.o.IfMissing:
-			if m, err := c.s.Load(ctx, id); err != nil || c.o.isOf(m) {
+			if m, err := c.s.Load(ctx, id); err != nil || c.o.isOf(m, c.s.cfg.SourceName) {
 				return m, err
 			}
 		case info.Running && !c.o.TakeOver:

@@ -297,6 +297,7 @@ func TestTamperedOwnerIsDamage(t *testing.T) {
 
 // TestBombIsDamage reads a small file that is a large segment.
 func TestBombIsDamage(t *testing.T) {
+	t.Parallel()
 	seg := &segment{}
 	for i := range maxSegment>>20 + 1 {
 		seg.Entries = append(seg.Entries, Entry{Key: fmt.Sprintf("%08d", i), StorageClass: strings.Repeat("x", 1<<20)})
