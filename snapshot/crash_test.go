@@ -12,18 +12,20 @@ import (
 // moments are all that a crash can be at.
 var moments = []s3test.Moment{s3test.BeforeCall, s3test.AfterCall, s3test.InBody}
 
-// crashEverywhere runs work in a new world once for each call that it makes and
-// each moment of the call, with a crash there. Then check and a second run that
-// nothing disturbs; the two together must copy nothing twice and leave no upload.
+// crashEverywhere runs work once for each call that it makes and each moment of the
+// call, with a crash there, each time in the world that begin makes. Then check and
+// a second run that nothing disturbs; the two together must copy nothing twice and
+// leave no upload.
 func crashEverywhere(t *testing.T, mem s3test.MemConfig, begin func(*world), work func(*Store) error, check func(w *world, done bool)) {
 	t.Helper()
+	origin := newWorld(t)
+	mem.Now, mem.MinPartSize = origin.clock.now, 1
+	origin.mem = s3test.NewMem(mem)
+	begin(origin)
+	live := origin.live()
 	for _, when := range moments {
 		for at := 1; ; at++ {
-			w := newWorld(t)
-			mem.Now, mem.MinPartSize = w.clock.now, 1
-			w.mem = s3test.NewMem(mem)
-			begin(w)
-			live := w.live()
+			w := origin.fork()
 			counter := &copyCounter{Bucket: w.mem, made: map[string]int{}}
 			faulty := s3test.NewFaulty(counter, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
 			err := work(w.open(faulty))

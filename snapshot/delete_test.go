@@ -87,11 +87,12 @@ func TestDeleteTellsBeforehandWhatItCopies(t *testing.T) {
 }
 
 func TestDeleteSurvivesACrashAnywhere(t *testing.T) {
+	origin := newWorld(t)
+	want := history(t, origin)
+	live := origin.live()
 	for _, when := range moments {
 		for at := 1; ; at++ {
-			w := newWorld(t)
-			want := history(t, w)
-			live := w.live()
+			w := origin.fork()
 			counter := &copyCounter{Bucket: w.mem, made: map[string]int{}}
 			faulty := s3test.NewFaulty(counter, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
 			_, err := w.open(faulty).Delete(t.Context(), []ID{"2026-11-23", "2026-11-24"}, DeleteOptions{})

@@ -50,6 +50,8 @@
 // claim.json and lock are leases: written again every two minutes, dead after
 // ten without. Their ages are judged by the server's clock. A run that loses its
 // lease stops. A run that makes a snapshot writes its claim and then looks for
-// the lock; one that removes takes the lock and then looks for claims; so at
-// least one of two sees the other.
+// the lock and for other claims; one that removes takes the lock and then looks
+// for claims; so at least one of two sees the other. What a run looked at before
+// it had its lease may have changed, and after it committed others may write: it
+// looks again first, and has nothing left to do then.
 package snapshot

@@ -43,6 +43,15 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+// fork is another world, which is as this one until something happens in it.
+func (w *world) fork() *world {
+	f := &world{t: w.t, clock: newClock()}
+	f.clock.nanos.Store(w.clock.nanos.Load())
+	f.runs.Store(w.runs.Load())
+	f.mem = w.mem.Clone(f.clock.now)
+	return f
+}
+
 func (w *world) newMem() *s3test.Mem {
 	return s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, Checksums: true})
 }

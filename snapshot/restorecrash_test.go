@@ -15,15 +15,16 @@ import (
 // TestRestoreSurvivesACrashAnywhere also wants all that is overwritten or deleted
 // to be in a snapshot after, and as many copies in both runs as one would make.
 func TestRestoreSurvivesACrashAnywhere(t *testing.T) {
+	origin := newWorld(t)
+	origin.fill(8)
+	origin.mem.PutBytes("big", []byte(strings.Repeat("big", 30)))
+	origin.create(CreateOptions{})
+	snapshot := origin.live()
+	origin.clock.advance(time.Hour)
+	damaged := origin.damageMore()
 	for _, when := range moments {
 		for at := 1; ; at++ {
-			w := newWorld(t)
-			w.fill(8)
-			w.mem.PutBytes("big", []byte(strings.Repeat("big", 30)))
-			w.create(CreateOptions{})
-			snapshot := w.live()
-			w.clock.advance(time.Hour)
-			damaged := w.damageMore()
+			w := origin.fork()
 			counter := &copyCounter{Bucket: w.mem, made: map[string]int{}}
 			faulty := s3test.NewFaulty(counter, s3test.Plan{Crash: s3test.Crash{At: at, When: when}})
 			_, err := w.open(faulty).Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true})

@@ -65,6 +65,27 @@ func NewMem(cfg MemConfig) *Mem {
 	return &Mem{cfg: cfg, objects: map[string][]*version{}, uploads: map[string]*pending{}}
 }
 
+// Clone returns another bucket with the same objects, on a clock of its own. There
+// must be no pending uploads.
+func (m *Mem) Clone(now func() time.Time) *Mem {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if len(m.uploads) > 0 {
+		panic("s3test: a bucket with pending uploads is cloned")
+	}
+	clone := NewMem(m.cfg)
+	clone.cfg.Now = now
+	for key, versions := range m.objects {
+		for _, v := range versions {
+			own := *v
+			own.tags = maps.Clone(v.tags)
+			clone.objects[key] = append(clone.objects[key], &own)
+		}
+	}
+	clone.keys, clone.serial, clone.extras = slices.Clone(m.keys), m.serial, m.extras
+	return clone
+}
+
 // Keys returns the keys of all objects in byte order.
 func (m *Mem) Keys() []string {
 	m.mu.RLock()
