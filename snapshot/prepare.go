@@ -224,10 +224,11 @@ func (c *creation) claim(ctx context.Context) error {
 // write over, nor data to be copied. Of two that claim at once, at least one sees
 // the other.
 func (c *creation) checkFree(ctx context.Context, old *claim) error {
+	giveUp := context.WithoutCancel(ctx) // whatever has ended the run: it would lock out the next
 	_, _, err := c.s.loadAny(ctx, c.id)
 	switch {
 	case err == nil:
-		return errors.Join(fmt.Errorf("%w: it made %s a moment ago, try again", ErrLocked, c.id), c.lease.release(ctx))
+		return errors.Join(fmt.Errorf("%w: it made %s a moment ago, try again", ErrLocked, c.id), c.lease.release(giveUp))
 	case errors.Is(err, ErrNoSnapshot):
 		err = nil
 	}
@@ -242,9 +243,9 @@ func (c *creation) checkFree(ctx context.Context, old *claim) error {
 		return nil
 	}
 	if old == nil {
-		return errors.Join(err, c.lease.release(ctx))
+		return errors.Join(err, c.lease.release(giveUp))
 	}
-	return errors.Join(err, c.lease.abandon(ctx))
+	return errors.Join(err, c.lease.abandon(giveUp))
 }
 
 // checkUnlocked returns ErrLocked while somebody removes snapshots.

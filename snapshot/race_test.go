@@ -94,6 +94,18 @@ func TestRunThatComesLateTakesNothingOver(t *testing.T) {
 	}
 }
 
+// TestInterruptedBeginningLocksNobodyOut interrupts a run right after its claim.
+func TestInterruptedBeginningLocksNobodyOut(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	ctx, cancel := context.WithCancel(t.Context())
+	bucket := &intruder{Bucket: w.mem, op: s3.OpGet, key: "data/.cgs3fs/2026-11-23/manifest.json", before: cancel}
+	if _, err := w.open(bucket).Create(ctx, CreateOptions{}); !errors.Is(err, s3.ErrCanceled) {
+		t.Errorf("the run gets %v", err)
+	}
+	w.create(CreateOptions{From: "dir1/"})
+}
+
 // TestRunOverMidnightIsAlone has the next day's run come while the last one is at
 // work: it would take the other's copies for data.
 func TestRunOverMidnightIsAlone(t *testing.T) {
