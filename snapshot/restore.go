@@ -165,7 +165,12 @@ func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*r
 	return r, nil
 }
 
-// run compares, copies, and then deletes. It looks for snapshots anew: one that
+// doomedSegments is how many segments' worth of extras wait for the end, which is
+// as much memory: 20 MB.
+const doomedSegments = 20
+
+// run compares, copies, and then deletes, but for extras beyond what is worth
+// remembering, which go at once. It looks for snapshots anew: one that
 // was made since the last look, as the safety snapshot, is none of the extras.
 func (r *restoration) run(ctx context.Context) (err error) {
 	if r.scope, err = r.s.scopeOf(ctx, r.m, r.to); err != nil {
@@ -202,6 +207,12 @@ func (r *restoration) run(ctx context.Context) (err error) {
 		case what == remove:
 			r.plan(p)
 			doomed = append(doomed, s3.Target{Key: r.o.ToPrefix + p.key, ETag: p.b.ETag})
+		}
+		if len(doomed) == doomedSegments*r.s.cfg.SegmentEntries {
+			if err := r.remove(ctx, doomed); err != nil {
+				return errors.Join(group.Wait(), err)
+			}
+			doomed = doomed[:0]
 		}
 	}
 	if err := group.Wait(); err != nil {

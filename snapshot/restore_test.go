@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -111,6 +112,25 @@ func TestRestoreWritesIntoNoSnapshot(t *testing.T) {
 	if _, there := w.mem.Bytes("data/2026/11/23/mine"); there {
 		t.Error("a stranger is in the snapshot")
 	}
+}
+
+// TestRestoreDeletesManyExtras has more of them than it remembers.
+func TestRestoreDeletesManyExtras(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	want := w.live()
+	w.clock.advance(time.Hour)
+	for i := range 205 {
+		w.mem.PutBytes(fmt.Sprintf("dir1/extra%03d", i), []byte("x"))
+	}
+	for _, dry := range []bool{true, false} {
+		done, err := w.store().Restore(t.Context(), "2026-11-23", RestoreOptions{Delete: true, NoSafety: true, DryRun: dry})
+		if err != nil || done.Deleted != 205 || done.Same != 9 {
+			t.Errorf("%+v, %v", done, err)
+		}
+	}
+	wantSame(t, "live data", w.live(), want)
 }
 
 func TestRestoreBringsBackAttributes(t *testing.T) {

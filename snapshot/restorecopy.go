@@ -67,13 +67,14 @@ func (r *restoration) whoChanged(ctx context.Context, key string, from version, 
 
 // remove deletes extras in the state that they were listed in.
 func (r *restoration) remove(ctx context.Context, doomed []s3.Target) error {
-	r.done.Deleted = int64(len(doomed))
-	if r.o.DryRun || len(doomed) == 0 {
-		return nil
-	}
 	var left []string
-	err := r.s.deleteFrom(ctx, r.to, doomed, &left)
-	r.done.Deleted -= int64(len(left))
+	var err error
+	if !r.o.DryRun {
+		err = r.s.deleteFrom(ctx, r.to, doomed, &left)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done.Deleted += int64(len(doomed) - len(left))
 	r.done.Conflicts = append(r.done.Conflicts, left...)
 	return err
 }
