@@ -15,6 +15,8 @@ import (
 // What networks do to bytes and connections, below HTTP, reaches no program: it
 // is slower, and right. The harness's own proxy speaks HTTP and can't do these:
 // toxiproxy can.
+//
+// Three connections in ten are bad: of ten attempts all are once in 170,000 times.
 func TestNetworkTroubleReachesNoProgram(t *testing.T) {
 	for _, row := range []struct{ what, toxic string }{
 		{"answers are late by turns", `"type": "latency", "attributes": {"latency": 30, "jitter": 25}`},
@@ -23,9 +25,9 @@ func TestNetworkTroubleReachesNoProgram(t *testing.T) {
 		{"requests go in crumbs", `"type": "slicer", "stream": "upstream", "attributes": {"average_size": 900, "size_variation": 800, "delay": 20}`},
 		{"little bandwidth", `"type": "bandwidth", "attributes": {"rate": 2000}`},
 		{"connections end after 40,000 bytes", `"type": "limit_data", "attributes": {"bytes": 40000}`},
-		{"connections are reset", `"type": "reset_peer", "toxicity": 0.8, "attributes": {"timeout": 0}`},
-		{"connections are reset a little later", `"type": "reset_peer", "toxicity": 0.8, "attributes": {"timeout": 50}`},
-		{"connections fall silent and end", `"type": "timeout", "toxicity": 0.7, "attributes": {"timeout": 200}`},
+		{"connections are reset", `"type": "reset_peer", "toxicity": 0.3, "attributes": {"timeout": 0}`},
+		{"connections are reset a little later", `"type": "reset_peer", "toxicity": 0.3, "attributes": {"timeout": 50}`},
+		{"connections fall silent and end", `"type": "timeout", "toxicity": 0.3, "attributes": {"timeout": 200}`},
 		{"connections close slowly", `"type": "slow_close", "attributes": {"delay": 200}`},
 	} {
 		t.Run(row.what, func(t *testing.T) {
