@@ -3,9 +3,8 @@
 // The three take turns within each row, so that noise of the machine meets all
 // of them; each row is the median of a few rounds. Every row starts with a
 // fresh mount, an empty cache directory and a dropped page cache. A write ends
-// when everything is in S3, whatever close said. The exit status is 1 if in any
-// row the median of another program is better than the best that cgs3fs reached,
-// or if its memory passes the bound.
+// when everything is in S3, whatever close said. The exit status is 1 if cgs3fs
+// is slower than one of the others in any row, or its memory passes the bound.
 //
 // Usage: go run ./bench [-rounds 3] [-dir /dev/shm] [-only 'read|ls'] [-programs cgs3fs,rclone] [-out bench.txt]
 package main

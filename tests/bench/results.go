@@ -91,7 +91,7 @@ func (r *results) print(w io.Writer) bool {
 		verdict := ""
 		if known {
 			verdict = fmt.Sprintf("× %.2f", ratio)
-			if r.slower(row) {
+			if ratio < 1 {
 				verdict += " SLOWER"
 				ok = false
 			}
@@ -110,17 +110,6 @@ func (r *results) print(w io.Writer) bool {
 	fmt.Fprintf(t, "\t%s\t%s\t\n", strings.Join(cells, "\t"), verdict)
 	t.Flush()
 	return ok
-}
-
-// slower tells whether another program was faster, and not by noise: its median
-// is better than the best that cgs3fs reached.
-func (r *results) slower(row row) bool {
-	for _, program := range r.bench.set.programs {
-		if program != ours && r.median(row, program) < slices.Min(r.took[row.name][ours]) {
-			return true
-		}
-	}
-	return false
 }
 
 // ratio is how much faster cgs3fs was than the fastest of the others.
