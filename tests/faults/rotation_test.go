@@ -69,7 +69,7 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	writeCredentials(t, file, s, client.Bucket)
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		err := os.WriteFile(m.Path("after"), data, 0o644)
+		_, err := os.ReadFile(m.Path("unread"))
 		if err == nil {
 			break
 		}
@@ -77,6 +77,9 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 			t.Fatalf("a minute after the new key was there: %v", err)
 		}
 		time.Sleep(200 * time.Millisecond)
+	}
+	if err := os.WriteFile(m.Path("after"), data, 0o644); err != nil {
+		t.Errorf("writing with the new key: %v", err)
 	}
 	if got := s.Client(client.Bucket).Get(t, "after"); string(got) != string(data) {
 		t.Error("the object written with the new key holds other bytes")
