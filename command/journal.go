@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,36 +136,28 @@ func (j *uploadJournal) cleanOne(ctx context.Context, path string, keep func(id 
 	return aborted, os.Remove(path)
 }
 
-// abort ends the noted upload. Where the crash came before its id was known,
-// it is one of that key that began after the note.
-func (j *uploadJournal) abort(ctx context.Context, n uploadNote) (int, error) {
-	var ids []string
+// abort ends the noted upload, and what attempts to begin it may have begun
+// without an answer.
+func (j *uploadJournal) abort(ctx context.Context, n uploadNote) (aborted int, err error) {
 	if n.ID != "" {
-		ids = []string{n.ID}
-	} else {
-		pending, err := j.ListUploads(ctx, n.Key)
-		if err != nil {
-			return 0, err
-		}
-		for _, p := range pending {
-			if p.Key == n.Key && p.Initiated.After(n.Began.Add(-clockSlack)) && p.Initiated.Before(n.Began.Add(clockSlack)) {
-				ids = append(ids, p.ID)
-			}
-		}
-	}
-	for i, id := range ids {
-		u, err := j.ResumeUpload(ctx, n.Key, id, s3.PutOptions{})
-		if errors.Is(err, s3.ErrNoUpload) {
-			continue
-		}
+		u, err := j.ResumeUpload(ctx, n.Key, n.ID, s3.PutOptions{})
 		if err == nil {
 			err = u.Abort(ctx)
+			aborted++
 		}
-		if err != nil {
-			return i, err
+		if err != nil && !errors.Is(err, s3.ErrNoUpload) {
+			return 0, err
 		}
 	}
-	return len(ids), nil
+	pending, err := j.ListUploads(ctx, n.Key)
+	if err != nil {
+		return aborted, err
+	}
+	pending = slices.DeleteFunc(pending, func(p s3.PendingUpload) bool {
+		return p.Key != n.Key || p.Initiated.Sub(n.Began).Abs() > clockSlack
+	})
+	unanswered, err := s3.AbortEmpty(ctx, j.Bucket, pending...)
+	return aborted + unanswered, err
 }
 
 // clockSlack is how far the server's clock may be from ours.

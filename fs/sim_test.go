@@ -42,9 +42,10 @@ type simMount struct {
 	bad   int        // guarded by mu; of these, the ones that failed by plan
 	seen  []s3.Event // guarded by mu; requests, if they are to be kept
 	keep  bool       // guarded by mu
-	// strays counts failures that may leave an upload behind: an answer to its
-	// begin that was lost, or an abort that failed.
-	strays int // guarded by mu
+	// strays counts what failures may leave behind: uploads that were begun
+	// without an answer where that was all, or that could not be aborted.
+	strays   int // guarded by mu
+	attempts int // of a request
 }
 
 // simConfig says what a simMount is like.
@@ -58,7 +59,7 @@ type simConfig struct {
 // newSimMount mounts a bucket under dir, which must be private to it.
 func newSimMount(t testing.TB, mem *s3test.Mem, dir string, cfg simConfig) *simMount {
 	t.Helper()
-	m := &simMount{stage: filepath.Join(dir, "stage"), recovery: filepath.Join(dir, "recovery")}
+	m := &simMount{stage: filepath.Join(dir, "stage"), recovery: filepath.Join(dir, "recovery"), attempts: max(cfg.attempts, 1)}
 	for _, d := range []string{m.stage, m.recovery} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
@@ -66,7 +67,7 @@ func newSimMount(t testing.TB, mem *s3test.Mem, dir string, cfg simConfig) *simM
 	}
 	m.faulty = s3test.NewFaulty(mem, s3test.Plan{})
 	retried := s3.Retry(s3.Observe(m.faulty, m.sawTry), s3.RetryConfig{
-		Attempts: max(cfg.attempts, 1), Sleep: cfg.sleep, Rand: func() float64 { return 0.5 },
+		Attempts: m.attempts, Sleep: cfg.sleep, Rand: func() float64 { return 0.5 },
 	})
 	bucket := s3.Observe(retried, m.sawRequest)
 	var err error
@@ -110,8 +111,8 @@ func (m *simMount) sawTry(e s3.Event) {
 		if e.Op == s3.OpHead {
 			m.fired++ // perhaps s3.Retry's question whether a write was its own: the answer to that write is in doubt
 		}
-		if e.Op == s3.OpNewUpload || e.Op == s3.OpAbortUpload {
-			m.strays++
+		if e.Op == s3.OpAbortUpload || e.Op == s3.OpListUploads || e.Op == s3.OpListParts {
+			m.strays += m.attempts
 		}
 	}
 	if m.keep {
@@ -124,6 +125,9 @@ func (m *simMount) sawRequest(e s3.Event) {
 	defer m.mu.Unlock()
 	if byPlan(e.Err) {
 		m.fired++
+		if e.Op == s3.OpNewUpload {
+			m.strays += m.attempts
+		}
 	}
 }
 

@@ -17,7 +17,8 @@
 // Only [Retry] tries again. It has to know what a repetition may do: a write
 // whose answer was lost is recognised when its next attempt is refused, by a
 // random number in the object's metadata (nonce.go). That number is seen by
-// other programs as x-amz-meta-cgs3fs-write, and by nobody above Retry.
+// other programs as x-amz-meta-cgs3fs-write, and by nobody above Retry. What a
+// begin without an answer may have begun is aborted (retryupload.go).
 //
 // # Errors
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -296,6 +297,61 @@ func TestAnothersChangeIsNotTakenForOwnSuccess(t *testing.T) {
 	old := m.PutBytes("a", []byte("old"))
 	if err := put(s3.PutOptions{IfMatch: old.ETag}, m); !errors.Is(err, s3.ErrChanged) {
 		t.Errorf("replace: %v", err)
+	}
+}
+
+// A begin whose answer was lost has begun an upload that nobody knows of. It is
+// given up; what somebody else has under way for the same key is not.
+func TestUploadThatBeganUnansweredIsAborted(t *testing.T) {
+	b, f, m := faulty(s3test.Rule{Op: s3.OpNewUpload, Times: 3, Fault: s3test.Fault{Do: s3test.Drop}})
+	begin := func(key string) s3.Upload {
+		u, err := m.NewUpload(t.Context(), key, s3.PutOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	theirs, longer := begin("a"), begin("ab")
+	if _, err := theirs.Part(t.Context(), 1, strings.NewReader("theirs")); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := b.NewUpload(t.Context(), "a", s3.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, u := range m.Uploads() {
+		left = append(left, u.ID)
+	}
+	slices.Sort(left)
+	want := []string{theirs.ID(), longer.ID(), ours.ID()}
+	if slices.Sort(want); !slices.Equal(left, want) {
+		t.Errorf("the pending uploads are %q, want %q; after %v", left, want, f.Calls())
+	}
+	f.Reset()
+	if _, err := b.NewUpload(t.Context(), "a", s3.PutOptions{}); err != nil || len(f.Log()) != 1 {
+		t.Errorf("an upload that begins at once: %v, %d requests", err, len(f.Log()))
+	}
+}
+
+// Nobody is hurt where it is not known which of the uploads are ours.
+func TestOldEmptyUploadIsNotAborted(t *testing.T) {
+	now := time.Now().Add(-time.Minute)
+	m := s3test.NewMem(s3test.MemConfig{Now: func() time.Time { return now }})
+	old, err := m.NewUpload(t.Context(), "a", s3.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute)
+	f := s3test.NewFaulty(m, s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpNewUpload, Nth: 1, Fault: s3test.Fault{Do: s3test.Drop}}}})
+	b := s3.Retry(f, s3.RetryConfig{Sleep: func(context.Context, time.Duration) error { return nil }})
+	ours, err := b.NewUpload(t.Context(), "a", s3.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := m.Uploads()
+	if len(left) != 2 || left[0].ID != old.ID() || left[1].ID != ours.ID() {
+		t.Errorf("the pending uploads are %v, want %s and %s", left, old.ID(), ours.ID())
 	}
 }
 

@@ -4,19 +4,52 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 )
 
 func (r *retrier) NewUpload(ctx context.Context, key string, o PutOptions) (Upload, error) {
 	nonce := newNonce()
 	o.Attributes = withNonce(o.Attributes, nonce)
-	u, err := repeat(ctx, r, OpNewUpload, key, func() (Upload, error) { return r.b.NewUpload(ctx, key, o) })
+	began, unanswered := r.cfg.Now(), false
+	u, err := repeat(ctx, r, OpNewUpload, key, func() (Upload, error) {
+		u, err := r.b.NewUpload(ctx, key, o)
+		unanswered = unanswered || errors.Is(err, ErrUnavailable)
+		return u, err
+	})
 	if err != nil {
 		return nil, err
 	}
+	if unanswered {
+		if err := r.abortUnanswered(ctx, u, r.cfg.Now().Sub(began)); err != nil {
+			r.cfg.Log.Warn("an upload may be left pending, for the answer to its begin was lost", "key", key, "err", err)
+		}
+	}
 	return &retryingUpload{Upload: u, r: r, mine: byNonce(nonce)}, nil
+}
+
+// abortUnanswered gives up what earlier attempts to begin u, within some time
+// before it, began without our hearing of it. Both times are the server's, so
+// that no clock needs to be right, to the second, which is how exact some are.
+func (r *retrier) abortUnanswered(ctx context.Context, u Upload, within time.Duration) error {
+	pending, err := r.ListUploads(ctx, u.Key())
+	if err != nil {
+		return err
+	}
+	own := slices.IndexFunc(pending, func(p PendingUpload) bool { return p.ID == u.ID() })
+	if own < 0 {
+		return errors.New("the list of pending uploads lacks the one that began")
+	}
+	last := pending[own].Initiated
+	pending = slices.DeleteFunc(pending, func(p PendingUpload) bool {
+		return p.Key != u.Key() || p.ID == u.ID() || p.Initiated.After(last) || p.Initiated.Before(last.Add(-within-2*time.Second))
+	})
+	_, err = AbortEmpty(ctx, r, pending...)
+	return err
 }
 
 // ResumeUpload cannot know the nonce that the upload was begun with.
