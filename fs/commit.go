@@ -294,7 +294,8 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	if size > s3.MaxObject {
 		return syscall.EFBIG
 	}
-	if fh, ok := in.GetFh(); ok {
+	fh, byHandle := in.GetFh()
+	if byHandle {
 		if h := f.handles.file(fh); h != nil && h.stale() != nil {
 			return h.stale()
 		}
@@ -316,14 +317,13 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 		return err
 	}
 	fl.touch()
-	fl.mu.Lock()
-	open := fl.writers > 0
-	fl.mu.Unlock()
-	if open || !ours {
-		return nil // a close, or the release that is on its way, saves it
+	if byHandle || !fl.released(ctx, func() bool { return fl.writers == 0 }) {
+		return nil // the close of who has it open saves it
 	}
 	err := fl.save(ctx)
-	fl.abandonLocked(context.WithoutCancel(ctx)) // if it failed, truncate can do it again
+	if err == nil || ours {
+		fl.abandonLocked(context.WithoutCancel(ctx)) // if it failed, truncate can do it again
+	} // otherwise the release that is on its way keeps it
 	if isConflict(err) {
 		f.forgetVersion(fl)
 	}

@@ -338,6 +338,9 @@ func (fl *file) bring(ctx context.Context) (*transfer.Draft, error) {
 		defer reader.Close()
 		r = versionReader{ctx, reader}
 	}
+	if fl.released(ctx, func() bool { return fl.handles == 0 }) {
+		return nil, nil // and it may be terabytes
+	}
 	d := fl.fs.xfer.NewDraft(s.base.Key, nil, transfer.DraftOptions{})
 	if err := copyInto(ctx, d, r, size); err != nil {
 		return nil, errors.Join(err, d.Discard(context.WithoutCancel(ctx)))

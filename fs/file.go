@@ -35,7 +35,8 @@ type file struct {
 	mtime   time.Time         // guarded by mu; of the draft: the last write
 	failed  error             // guarded by mu; why the last commit failed
 	orphan  bool              // guarded by mu; unlinked: nothing is saved any more
-	writers int               // guarded by mu; handles open for writing
+	handles int               // guarded by mu; those that programs have not closed
+	writers int               // guarded by mu; of these, the ones open for writing
 	epoch   int               // guarded by mu; counts conflicts, each of which ends the handles before it
 }
 

@@ -88,6 +88,7 @@ func (fl *file) enter(h *handle) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	h.epoch = fl.epoch
+	fl.handles++
 	if h.write {
 		fl.writers++
 	}
@@ -122,8 +123,8 @@ func (f *FS) refresh(ctx context.Context, h *handle) (keep bool, err error) {
 	if hint.ETag == "" {
 		hint = f.remembered(n, key)
 	}
-	have := known.ETag
-	if have == "" && hint.ETag != "" && hint.ETag == n.cached() {
+	var have string
+	if hint.ETag == n.cached() || known.ETag != "" && known.Size >= keptPages {
 		have = hint.ETag // of another version not even the size is known
 	}
 	ask := f.xfer.Open

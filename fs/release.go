@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -16,8 +17,11 @@ func (f *FS) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	if h == nil {
 		return
 	}
-	h.closeReader()
 	fl := h.file
+	fl.mu.Lock()
+	fl.handles--
+	fl.mu.Unlock()
+	h.closeReader()
 	if !h.write || !fl.leave(h) || fl.state().draft == nil {
 		fl.drop()
 		return
@@ -33,6 +37,24 @@ func (f *FS) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 		fl.settle(f.life)
 		fl.drop()
 	}()
+}
+
+// releaseWait is how long the kernel's word that a descriptor was closed may come
+// after what the program did next: close(2) does not wait for it.
+const releaseWait = 20 * time.Millisecond
+
+// released says whether the descriptors that done looks at are closed, and gives
+// those whose release may be on its way the time for it. done is called with
+// fl.mu held.
+func (fl *file) released(ctx context.Context, done func() bool) bool {
+	for deadline := time.Now().Add(releaseWait); ; time.Sleep(releaseWait / 20) {
+		fl.mu.Lock()
+		ok := done()
+		fl.mu.Unlock()
+		if ok || ctx.Err() != nil || time.Now().After(deadline) {
+			return ok
+		}
+	}
 }
 
 // leave takes a writer's handle from the file's, and reports whether it was the

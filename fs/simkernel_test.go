@@ -343,9 +343,14 @@ func (f *simFile) flush() syscall.Errno {
 // close is close(2) of the last descriptor.
 func (f *simFile) close() syscall.Errno {
 	errno := f.flush()
+	f.release()
+	return errno
+}
+
+// release is what follows a close(2) that has returned already.
+func (f *simFile) release() {
 	f.k.fs.Release(nil, &fuse.ReleaseIn{InHeader: header(f.inode), Fh: f.fh, Flags: f.flags})
 	f.k.put(f.inode)
-	return errno
 }
 
 func (f *simFile) truncate(size int) syscall.Errno {

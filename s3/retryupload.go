@@ -18,7 +18,7 @@ func (r *retrier) NewUpload(ctx context.Context, key string, o PutOptions) (Uplo
 	began, unanswered := r.cfg.Now(), false
 	u, err := repeat(ctx, r, OpNewUpload, key, func() (Upload, error) {
 		u, err := r.b.NewUpload(ctx, key, o)
-		unanswered = unanswered || errors.Is(err, ErrUnavailable)
+		unanswered = unanswered || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrThrottled)
 		return u, err
 	})
 	if err != nil {
