@@ -20,7 +20,8 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "parent", Usage: "link to the snapshot `ID` rather than the latest"},
 		&cli.StringFlag{Name: "full-every", Usage: "make an incremental one full if the last full one is older than `AGE`, such as 30d"},
 		&cli.BoolFlag{Name: "if-missing", Usage: "do nothing if there is one of today, of the same keys", DisableDefaultText: true},
-		&cli.BoolFlag{Name: "no-resume", Usage: "begin anew, also if one of today was interrupted", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "resume", Usage: "finish the one that was interrupted, however long ago; one of today or begun within 12 hours is finished anyway", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "no-resume", Usage: "begin anew, also if the last one was interrupted", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "strict", Usage: "fail if any object can't be read", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "allow-public", Usage: "also if anybody may read the bucket that the copies go to", DisableDefaultText: true},
 		&cli.StringFlag{Name: "verify", Usage: "when it is made, verify it by `LEVEL` head or read, too"},
@@ -44,7 +45,7 @@ func createOptions(c *cli.Context) snapshot.CreateOptions {
 	o := snapshot.CreateOptions{
 		From: c.String("from"), Comment: c.String("note"), Tags: c.StringSlice("tag"),
 		Incremental: c.Bool("incremental") || c.String("parent") != "", Parent: c.String("parent"),
-		IfMissing: c.Bool("if-missing"), NoResume: c.Bool("no-resume"), TakeOver: c.Bool("take-over"),
+		IfMissing: c.Bool("if-missing"), NoResume: c.Bool("no-resume"), Resume: c.Bool("resume"), TakeOver: c.Bool("take-over"),
 		Strict: c.Bool("strict"), AllowPublic: c.Bool("allow-public"), Progress: &snapshot.Progress{},
 	}
 	for _, glob := range c.StringSlice("exclude") {
@@ -63,11 +64,14 @@ func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 	if err := errors.Join(v.err, err); err != nil {
 		return err
 	}
+	o := createOptions(c)
+	if o.Resume && o.NoResume {
+		return usagef("--resume and --no-resume exclude each other")
+	}
 	s, err := openFor(c, open, 0, 0)
 	if err != nil {
 		return err
 	}
-	o := createOptions(c)
 	if o.Incremental && fullEvery > 0 {
 		due, err := s.fullDue(c, fullEvery)
 		if err != nil {
@@ -107,7 +111,7 @@ func interruptedCreate(err error) error {
 			return err
 		}
 	}
-	return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command goes on where this run ended; nothing is copied twice")
+	return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command, tomorrow with --resume, goes on where this run ended; nothing is copied twice")
 }
 
 // fullDue says whether the last full snapshot is older than every.
@@ -153,6 +157,9 @@ func (s *snapshotSession) printCreated(c *cli.Context, made *snapshot.Created) e
 		how = ", " + how
 	}
 	_, err := fmt.Fprintf(s.out, "%s: %s%s\n", made.ID, objects(made.Objects, made.Bytes), how)
+	if made.Resumed {
+		notef(c, "this one was begun at %s and interrupted, and is finished now", made.Started.Format("2006-01-02 15:04 MST"))
+	}
 	if made.Changed+made.Vanished > 0 {
 		notef(c, "meanwhile %d objects were changed, and are in it as they are now; %d were deleted, and are not", made.Changed, made.Vanished)
 	}

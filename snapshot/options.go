@@ -21,7 +21,8 @@ type CreateOptions struct {
 	Parent      string // name of a snapshot; empty is the latest, if there is one
 
 	IfMissing   bool // do nothing if there is an existing one of today, of the same keys
-	NoResume    bool // begin anew even if today's was interrupted
+	NoResume    bool // begin anew even if the last was interrupted
+	Resume      bool // finish the last, however long ago it was interrupted, or make none
 	TakeOver    bool // take the claim of a run that seems alive: its machine is known to be gone
 	Strict      bool // do not commit a partial one
 	AllowPublic bool // although anybody may read the destination

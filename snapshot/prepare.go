@@ -119,32 +119,56 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// chooseID finds today's place: that of an interrupted run, or a free one.
+// resumeWithin is how long after its beginning an interrupted run is finished
+// by one of the next day that was not told to: what is copied first must not be
+// much older than what is copied last, nor may a run that comes every night find
+// the one of the night before.
+const resumeWithin = 12 * time.Hour
+
+// chooseID finds the place: that of an interrupted run, if it was of today or not
+// long ago and none of the same keys was made since, or a free one.
 func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, err error) {
 	now := c.s.cfg.Now()
 	if c.o.adopt != "" {
 		return nil, c.chooseAdopted(ctx, ids)
 	}
-	first := true
+	first, newest := true, true
 	for _, id := range slices.Backward(ids) {
-		if id.day() != dayID(now) {
-			continue
+		today := id.day() == dayID(now)
+		if !today && !newest {
+			break
 		}
 		info, err := c.s.info(ctx, id)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case info.State.exists() && c.o.IfMissing:
-			if m, err := c.s.Load(ctx, id); err != nil || c.o.isOf(m, c.s.cfg.SourceName) {
-				return m, err
-			}
-		case info.Running && !c.o.TakeOver:
-			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
-		case info.State == Incomplete && !c.o.NoResume && c.resumable(ctx, id):
-			c.id, c.resumed = id, true
-			return nil, nil
 		}
-		first = first && info.Mode == Safety
+		switch {
+		case info.State.exists():
+			m, err := c.s.Load(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if c.o.isOf(m, c.s.cfg.SourceName) {
+				if today && c.o.IfMissing {
+					return m, nil
+				}
+				newest = false
+			}
+		case today && info.Running && !c.o.TakeOver:
+			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
+		case info.State == Incomplete && !c.o.NoResume && (today || newest && c.resumesAt(info, now)):
+			if c.resumable(ctx, id) {
+				c.id, c.resumed = id, true
+				return nil, nil
+			}
+			if c.o.Resume {
+				return nil, fmt.Errorf("%w: %s was begun with other options, and is finished with the same", ErrRefused, id)
+			}
+		}
+		first = first && (!today || info.Mode == Safety)
+	}
+	if c.o.Resume {
+		return nil, fmt.Errorf("%w: since the last one none was interrupted", ErrNoSnapshot)
 	}
 	c.id = dayID(now)
 	// The first of the day may be gone: its name is before that of the others.
@@ -154,6 +178,10 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		}
 	}
 	return nil, c.refuseForeign(ctx)
+}
+
+func (c *creation) resumesAt(info Info, now time.Time) bool {
+	return c.o.Resume || now.Sub(info.Started) < resumeWithin
 }
 
 // resumable says whether an interrupted run wanted what this one wants.
