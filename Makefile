@@ -57,7 +57,7 @@ test:
 	if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed"; exit 1; fi; echo "make test: passed"
 
 unit:
-	$(GO) test -race -shuffle=on -timeout=10m $(TESTFLAGS) ./...
+	@GO='$(GO)' bash .ci/unit $(TESTFLAGS)
 
 mounted:
 	cd tests && $(GO) test -count=1 -timeout=20m $(TESTFLAGS) ./...
