@@ -470,3 +470,23 @@ func TestNamesAreSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A directory made where nothing was known to be is empty only for as long as
+// that is known.
+func TestMadeDirectoryIsEmptyWhileItsNameIsKnownToBeAbsent(t *testing.T) {
+	now := time.Unix(0, 0)
+	n := NewNames[int](NamesConfig{TTL: 10 * time.Second, NegativeTTL: 10 * time.Second, Now: func() time.Time { return now }})
+	n.Begin("").Done(nil)
+	now = now.Add(7 * time.Second)
+	_, left, v := n.Lookup("", "d")
+	if v != Absent || left != 3*time.Second {
+		t.Fatalf("d is %v for %v", v, left)
+	}
+	n.Made("d/", left)
+	for _, after := range []time.Duration{0, 2 * time.Second, 2 * time.Second} {
+		now = now.Add(after)
+		if _, left, ok := n.Dir("d/"); ok != (now.Unix() < 10) {
+			t.Errorf("after %d s: empty: %v, for %v", now.Unix(), ok, left)
+		}
+	}
+}

@@ -80,6 +80,14 @@ func (s *Scan[E]) answer(name string, v Verdict, ttl time.Duration, e E) {
 	})
 }
 
+// Made says that this mount made the directory just now, under a name that was
+// Absent for left more: until that is over, it is complete with nothing in it.
+func (n *Names[E]) Made(dir string, left time.Duration) {
+	s := n.Begin(dir)
+	s.begun -= n.cfg.TTL - left
+	s.Done(nil)
+}
+
 // Cancel gives the scan up. It is safe at any time, also after Done.
 func (s *Scan[E]) Cancel() {
 	s.n.mu.Lock()

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"syscall"
 	"time"
@@ -44,6 +45,11 @@ func (f *FS) resolve(ctx context.Context, dir *node, name string) (*node, entry,
 	}
 	before := f.openVersion(dir, name)
 	e, left, err := f.stat(ctx, dir, name)
+	if errors.Is(err, errNoName) {
+		if n, e, ok := f.unsavedDir(dir, name); ok {
+			return n, e, 0, nil
+		}
+	}
 	if err != nil {
 		return nil, e, left, err
 	}
@@ -62,6 +68,37 @@ func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
 	}
 	n.lookups++
 	return n, f.openEntry(n, n.file.state()), true
+}
+
+// unsavedDir finds a directory that the bucket does not have, because somebody
+// else removed what was in it, while a file in it waits to be saved.
+func (f *FS) unsavedDir(dir *node, name string) (*node, entry, bool) {
+	if f.tree.child(dir, name) == nil {
+		return nil, entry{}, false
+	}
+	holding := f.unsavedDirs()
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	n := dir.children[name]
+	if n == nil || !holding[n] {
+		return nil, entry{}, false
+	}
+	n.lookups++
+	return n, entry{kind: kindDir, part: n.part}, true
+}
+
+// unsavedDirs is all directories with an unsaved file somewhere in them.
+func (f *FS) unsavedDirs() map[*node]bool {
+	files := f.unsaved.list()
+	f.tree.mu.Lock()
+	defer f.tree.mu.Unlock()
+	holding := map[*node]bool{}
+	for _, fl := range files {
+		for n := fl.node.parent; n != nil && !holding[n]; n = n.parent {
+			holding[n] = true
+		}
+	}
+	return holding
 }
 
 // openEntry is what an open file's version says.
@@ -145,6 +182,9 @@ func (f *FS) statNode(ctx context.Context, n *node) (entry, time.Duration, error
 		return entry{}, 0, syscall.ESTALE
 	}
 	e, left, err := f.stat(ctx, dir, name)
+	if errors.Is(err, errNoName) && f.unsavedDirs()[n] {
+		return entry{kind: kindDir, part: n.part}, 0, nil
+	}
 	if err == nil && e.kind != n.kind {
 		return e, 0, syscall.ESTALE
 	}

@@ -47,12 +47,15 @@ func (f *FS) mkdir(ctx context.Context, dir *node, in *fuse.MkdirIn, name string
 	own := owned{posix: posix{has: hasMode | hasUID | hasGID, mode: in.Mode & 0o7777, uid: in.Uid, gid: in.Gid}}
 	key := p.key + e.part
 	attrs := own.apply(s3.Attributes{}, key, kindDir, f.cfg.Now())
+	_, left, known := f.names.Lookup(p.key, name)
 	_, err = f.bucket.Put(ctx, key, bytes.NewReader(nil), s3.PutOptions{Attributes: attrs, IfNoneMatch: "*"})
 	if err != nil {
 		f.names.Drop(p.key, name)
 		return nil, entry{}, err
 	}
-	f.names.Begin(key).Done(nil)
+	if known == cache.Absent { // somebody else may have put something there since that was found
+		f.names.Made(key, left)
+	}
 	f.names.Put(key, markerName, entry{})
 	f.names.Put(p.key, name, e)
 	n := f.tree.add(dir, name, e)

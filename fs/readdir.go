@@ -208,8 +208,12 @@ func (f *FS) known(ctx context.Context, d *dirHandle, prefix string) (bool, erro
 // part of what was listed is held, they are those that the bucket never had.
 func (f *FS) unsavedNames(dir *node, listed []cache.Named[entry], part bool) []cache.Named[entry] {
 	var out []cache.Named[entry]
+	holding := f.unsavedDirs()
 	f.tree.mu.Lock()
 	for name, n := range dir.children {
+		if holding[n] && !part {
+			out = append(out, cache.Named[entry]{Name: name, Entry: entry{kind: kindDir, part: n.part}})
+		}
 		if n.file != nil && n.file.unknown() && !(part && n.file.state().base.ETag != "") {
 			out = append(out, cache.Named[entry]{Name: name, Entry: entry{kind: kindFile, part: n.part}})
 		}

@@ -1,0 +1,50 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+	"testing"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+)
+
+// A directory lasts while a file in it waits to be saved, although somebody else
+// removed everything from it that the bucket had.
+func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
+	mem := simBucket()
+	mem.PutBytes("d/e/theirs", []byte("x"))
+	m := newSimMount(t, mem, privateDir(t), simConfig{})
+	f, errno := m.k.open("d/e/ours", syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := f.write("y", 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if err := mem.Delete(context.Background(), s3.Target{Key: "d/e/theirs"}); err != nil {
+		t.Fatal(err)
+	}
+	for path, name := range map[string]string{"": "d", "d": "e", "d/e": "ours"} {
+		if names, errno := m.k.list(path); errno != 0 || len(names) != 1 || names[name] == 0 {
+			t.Errorf("in %q there is %v, %v, not only %s", path, names, errno, name)
+		}
+	}
+	if _, errno := m.k.stat("d/e"); errno != 0 {
+		t.Errorf("the directory: %v", errno)
+	}
+	if errno := m.k.mkdir("d"); errno != syscall.EEXIST {
+		t.Errorf("making it again: %v", errno)
+	}
+	if errno := f.close(); errno != 0 {
+		t.Error(errno)
+	}
+	if got, _ := mem.Bytes("d/e/ours"); string(got) != "y" {
+		t.Errorf("the object is %q", got)
+	}
+	if _, errno := m.k.unlink("d/e/ours"); errno != 0 {
+		t.Error(errno)
+	}
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
