@@ -668,7 +668,10 @@ func (w *simWorld) markSaved(op simOp, moving map[string]string) {
 		if st.mount != op.mount || !st.dirty || st.orphan || !strings.HasPrefix(st.key, op.path+"/") {
 			continue
 		}
-		if held(w.after, st.key) == st.content || held(w.after, op.to+st.key[len(op.path):]) == st.content {
+		switch is := held(w.after, st.key); {
+		case is == st.content && is != held(w.bucket, st.key) && !w.fired:
+			st.wasSaved()
+		case is == st.content, held(w.after, op.to+st.key[len(op.path):]) == st.content:
 			st.perhapsSaved()
 		}
 	}
@@ -678,7 +681,7 @@ func (w *simWorld) sync(op simOp) string {
 	m := w.published(may{}, op.mount)
 	excuse := false
 	for _, st := range w.states {
-		if st.mount == op.mount && st.dirty && !st.orphan && (st.badWrite || st.loose || st.maybeSaved || st.conflict(held(w.bucket, st.key))) {
+		if st.mount == op.mount && st.dirty && !st.orphan && (st.badWrite || st.loose || st.maybeSaved || st.replaced || st.conflict(held(w.bucket, st.key))) {
 			excuse = true
 		}
 	}

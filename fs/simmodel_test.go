@@ -39,6 +39,7 @@ type simState struct {
 
 	maybeSaved bool // a save that failed has been applied all the same
 	loose      bool // …, or was published: which condition holds now is unknown
+	replaced   bool // the bucket has held what it may not be saved over, which a mount does not forget
 	badRead    bool // failures have happened that a read may still tell
 	badWrite   bool // … or a save
 	dead       bool // the content went to the recovery directory: its descriptors are stale
@@ -80,7 +81,7 @@ func (st *simState) perhapsSaved() {
 }
 
 func (st *simState) wasSaved() {
-	st.dirty, st.maybeSaved, st.loose, st.badWrite = false, false, false, false
+	st.dirty, st.maybeSaved, st.loose, st.badWrite, st.replaced = false, false, false, false, false
 	st.mode, st.bases = writeOver, []string{st.content}
 }
 
@@ -293,6 +294,9 @@ func (w *simWorld) noteForeign(mount int, key string) {
 func (w *simWorld) step(op simOp) string {
 	w.steps++
 	w.bucket, w.after, w.fired = w.snapshot(), nil, false
+	for _, st := range w.states {
+		st.replaced = st.replaced || st.conflict(held(w.bucket, st.key))
+	}
 	for _, m := range w.mounts {
 		m.faulty.SetPlan(op.fault.plan())
 	}
@@ -460,7 +464,7 @@ func (w *simWorld) saveResult(call string, st *simState, errno syscall.Errno) st
 			return wrong(call, errno, "it should be %s", want)
 		}
 	}
-	if !conflict && !reason {
+	if !conflict && !reason && !st.replaced {
 		return wrong(call, errno, "nothing had failed, and %q held %s", st.key, brief(was))
 	}
 	lost := w.lostRace(st, errno)
