@@ -123,6 +123,9 @@ func (fl *file) save(ctx context.Context) error {
 	}
 	defer p.release()
 	if err := fl.learnAttributes(ctx, p.key); err != nil {
+		fl.mu.Lock()
+		defer fl.mu.Unlock()
+		fl.failed = err
 		return err
 	}
 	saved := n.snapshot()

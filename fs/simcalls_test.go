@@ -118,7 +118,7 @@ func (w *simWorld) opened(op simOp, file *simFile) (*simFD, string) {
 // mustBeUnsaved checks that an open finds what the mount itself wrote.
 func (w *simWorld) mustBeUnsaved(op simOp, opened *simState) string {
 	for _, st := range w.unsavedAt(op.mount, op.path) {
-		if st != opened && !st.conflict(held(w.bucket, op.path)) && !st.loose && !st.maybeSaved && !opened.dirty {
+		if st != opened && !st.conflict(held(w.bucket, op.path)) && !st.replaced && !st.loose && !st.maybeSaved && !opened.dirty {
 			return wrong("open", 0, "%q has unsaved content %s, and another file was opened", op.path, brief(st.content))
 		}
 	}
@@ -355,7 +355,7 @@ func (w *simWorld) stat(op simOp) string {
 	if errno == 0 && is == yes {
 		want := held(w.bucket, op.path)
 		for _, st := range w.unsavedAt(op.mount, op.path) {
-			if int(size) == len(st.content) || st.conflict(want) || st.loose || st.maybeSaved {
+			if int(size) == len(st.content) || st.conflict(want) || st.replaced || st.loose || st.maybeSaved {
 				return ""
 			}
 			want = st.content
@@ -466,6 +466,11 @@ func (w *simWorld) rename(op simOp) string {
 		if st != nil && st.dirty && (held(w.after, st.key) == st.content || held(w.after, op.to) == st.content) {
 			st.perhapsSaved()
 		}
+		for _, o := range w.states {
+			if w.fired && o.mount == op.mount && o.key == op.to && o.dirty && !o.orphan && held(w.after, op.to) == content {
+				o.perhapsSaved() // before the copy took its place, which only lacks that the source goes
+			}
+		}
 		if errno == syscall.ESTALE && w.forgetful(op.mount, op.path) {
 			return "" // the open file is an older version, and the name not asked for anew
 		}
@@ -475,7 +480,7 @@ func (w *simWorld) rename(op simOp) string {
 		if w.rescued > 0 {
 			return ""
 		}
-		if st != nil && st.dirty && (st.conflict(held(w.bucket, op.path)) || st.badWrite || st.loose || st.maybeSaved) || w.hasDir(op.mount, parentOf(op.to)) != yes {
+		if st != nil && st.dirty && (st.conflict(held(w.bucket, op.path)) || st.replaced || st.badWrite || st.loose || st.maybeSaved) || w.hasDir(op.mount, parentOf(op.to)) != yes {
 			return ""
 		}
 		return w.expect("rename", errno, is, yes, syscall.ENOENT)
@@ -533,7 +538,7 @@ func (w *simWorld) rmdir(op simOp) string {
 	for _, st := range w.states {
 		if st.mount == op.mount && st.dirty && !st.orphan && strings.HasPrefix(st.key, op.path+"/") {
 			full = max(full, maybe)
-			if !st.conflict(held(w.bucket, st.key)) && !st.loose && !st.maybeSaved {
+			if !st.conflict(held(w.bucket, st.key)) && !st.replaced && !st.loose && !st.maybeSaved {
 				full = yes
 			}
 		}
@@ -567,7 +572,7 @@ func (w *simWorld) renameDir(op simOp) string {
 	excuse := false
 	for _, st := range w.states {
 		if st.mount == op.mount && st.dirty && !st.orphan && strings.HasPrefix(st.key, op.path+"/") {
-			if st.conflict(held(w.bucket, st.key)) || st.badWrite || st.loose || st.maybeSaved {
+			if st.conflict(held(w.bucket, st.key)) || st.replaced || st.badWrite || st.loose || st.maybeSaved {
 				excuse = true
 				continue
 			}

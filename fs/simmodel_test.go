@@ -209,7 +209,7 @@ func (w *simWorld) hasFile(mount int, path string) tri {
 		t = yes
 	}
 	for _, st := range w.unsavedAt(mount, path) {
-		if !st.conflict(held(w.bucket, path)) && !st.loose && !st.maybeSaved {
+		if !st.conflict(held(w.bucket, path)) && !st.replaced && !st.loose && !st.maybeSaved {
 			t = yes
 		} else if t == no {
 			t = maybe
