@@ -310,7 +310,7 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 	}
 	defer fl.op.unlock()
 	ours := fl.state().draft == nil // otherwise there is more to save than this size
-	if err := fl.edit(ctx, size == 0); err != nil {
+	if err := fl.edit(ctx, size == 0 && byHandle); err != nil { // by name, there must be a file
 		return err
 	}
 	if in.Valid&fuse.FATTR_KILL_SUIDGID != 0 {

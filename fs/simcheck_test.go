@@ -517,16 +517,20 @@ func kindOf(problem string) string {
 func runSeed(t *testing.T, seed uint64, totals *simTotals) {
 	variant := int(seed % uint64(len(simVariants)))
 	ops := simHistory(seed, *simSteps, simVariants[variant].mounts)
-	problem := runHistory(t, ops, variant, totals, nil)
+	var lines []string
+	trace := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	problem := runHistory(t, ops, variant, totals, trace)
 	if problem == "" {
 		return
 	}
+	replay := fmt.Sprintf("%s\n\nreplay: go test ./fs -run '^TestEveryPromiseHoldsUnderFaults$' -sim.seed=%d -sim.steps=%d", problem, seed, *simSteps)
+	seldom := lines[max(0, len(lines)-400):] // whose end tells most of a failure that does not come again
 	var none simTotals
 	ops = shrink(ops, func(ops []simOp) bool { return kindOf(runHistory(t, ops, variant, &none, nil)) == kindOf(problem) })
-	var lines []string
-	again := runHistory(t, ops, variant, &none, func(format string, args ...any) {
-		lines = append(lines, fmt.Sprintf(format, args...))
-	})
-	t.Errorf("%s\n\nreplay: go test ./fs -run '^TestEveryPromiseHoldsUnderFaults$' -sim.seed=%d -sim.steps=%d\nshrunk to %d operations (variant %d): %s\n%s",
-		problem, seed, *simSteps, len(ops), variant, again, strings.Join(lines, "\n"))
+	lines = nil
+	if again := runHistory(t, ops, variant, &none, trace); again != "" {
+		t.Errorf("%s\nshrunk to %d operations (variant %d): %s\n%s", replay, len(ops), variant, again, strings.Join(lines, "\n"))
+		return
+	}
+	t.Errorf("%s\nit does not come every time; this time (variant %d):\n%s", replay, variant, strings.Join(seldom, "\n"))
 }
