@@ -309,7 +309,7 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 		return err
 	}
 	defer fl.op.unlock()
-	ours := fl.state().draft == nil // otherwise there is more to save than this size
+	ours := fl.state().draft == nil                             // otherwise there is more to save than this size
 	if err := fl.edit(ctx, size == 0 && byHandle); err != nil { // by name, there must be a file
 		return err
 	}

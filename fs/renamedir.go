@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -178,7 +179,7 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (copied, error) {
 
 // deleteAll removes what was copied. What somebody else put there meanwhile is
 // not touched: as many servers compare no ETags in a bulk delete, they are
-// compared here, a moment before.
+// compared here, a moment before. What is in a directory goes before its marker.
 func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 	targets := make([]s3.Target, 0, len(copied))
 	for o, err := range s3.List(ctx, m.fs.bucket, m.oldKey) {
@@ -191,6 +192,22 @@ func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 		}
 		targets = append(targets, s3.Target{Key: o.Key, ETag: o.ETag, Weak: true})
 	}
+	if len(targets) <= deleteBatch {
+		slices.Reverse(targets)
+		return m.deleteIn(ctx, targets)
+	}
+	// A server that keeps directories does not remove one in which something is.
+	isMarker := func(t s3.Target) bool { return strings.HasSuffix(t.Key, "/") }
+	markers := slices.DeleteFunc(slices.Clone(targets), func(t s3.Target) bool { return !isMarker(t) })
+	slices.Reverse(markers)
+	if err := m.deleteIn(ctx, slices.DeleteFunc(targets, isMarker)); err != nil {
+		return err
+	}
+	return m.deleteIn(ctx, markers)
+}
+
+// deleteIn deletes targets in parallel batches.
+func (m *move) deleteIn(ctx context.Context, targets []s3.Target) error {
 	var left atomic.Bool
 	g, ctx := errgroup.WithContext(ctx)
 	for batch := range slices.Chunk(targets, max(len(targets)/deleteParallel, deleteBatch)) {

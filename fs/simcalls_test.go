@@ -421,7 +421,9 @@ func (w *simWorld) unlink(op simOp) string {
 		n, errno = w.mounts[op.mount].k.unlink(op.path)
 		return errno
 	})
-	if p := w.frame(may{}.hold(op.path, absent).marker(op.path)); p != "" {
+	m := may{}.hold(op.path, absent).marker(op.path)
+	w.keptFrame(m, op.mount, op.path)
+	if p := w.frame(m); p != "" {
 		return p
 	}
 	if errno == 0 {
@@ -438,6 +440,17 @@ func (w *simWorld) unlink(op simOp) string {
 	return w.expect("unlink", errno, is, yes, syscall.ENOENT)
 }
 
+// keptFrame allows that an open file which is to lose its name was saved so that
+// its content can be kept.
+func (w *simWorld) keptFrame(m may, mount int, key string) {
+	for _, o := range w.states {
+		if o.mount == mount && o.key == key && o.dirty && !o.orphan {
+			m.hold(key, o.content)
+			w.notePublished(o, o.content)
+		}
+	}
+}
+
 func (w *simWorld) rename(op simOp) string {
 	is := w.hasFile(op.mount, op.path)
 	var n, replaced *simInode
@@ -450,10 +463,11 @@ func (w *simWorld) rename(op simOp) string {
 	}
 	st := w.state(op.mount, n)
 	content := held(w.bucket, op.path)
-	if st != nil && st.dirty {
+	if st != nil && st.dirty && !(st.replaced && content != absent && held(w.after, op.to) == content) {
 		content = st.content
 	}
 	m := may{}.marker(op.path).hold(op.path, content).hold(op.to, content)
+	w.keptFrame(m, op.mount, op.to)
 	moved := held(w.after, op.to) == content && content != absent
 	if moved && op.path != op.to {
 		m.hold(op.path, absent)
@@ -501,6 +515,10 @@ func (w *simWorld) rename(op simOp) string {
 		} else {
 			st.bases = []string{content}
 		}
+	}
+	for _, o := range w.states {
+		// Whether it lost the name to this one, or before to somebody else, can't be told.
+		w.stop = w.stop || o != st && o.mount == op.mount && o.key == op.to && o.replaced
 	}
 	if o := w.state(op.mount, replaced); o != nil && o != st {
 		w.orphan(o)

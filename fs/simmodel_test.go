@@ -120,6 +120,7 @@ type simWorld struct {
 type simSaved struct {
 	mount               int
 	key, alias, content string
+	applied             bool // a save that failed may have been applied all the same
 }
 
 func (w *simWorld) snapshot() map[string]string {
@@ -493,7 +494,7 @@ func (w *simWorld) lostRace(st *simState, errno syscall.Errno) bool {
 
 // die notes that the content of a file was put aside.
 func (w *simWorld) die(st *simState) {
-	w.saved = append(w.saved, simSaved{st.mount, st.key, st.alias, st.content})
+	w.saved = append(w.saved, simSaved{st.mount, st.key, st.alias, st.content, st.maybeSaved || st.loose})
 	st.dead, st.dirty = true, false
 	delete(w.states, simKey{st.mount, st.id})
 	w.foreign[st.mount][st.key] = time.Now() // the kernel remembers the name a little longer

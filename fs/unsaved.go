@@ -106,7 +106,11 @@ func (fl *file) putAside(d *transfer.Draft, cause error) error {
 	}
 	path := f.tree.path(fl.node)
 	name := fmt.Sprintf("%s-%d-%d", f.cfg.Now().UTC().Format("20060102T150405"), os.Getpid(), f.rescues.Add(1))
-	err := d.Save(f.cfg.RecoveryDir, name, Rescued{Path: path, Source: f.cfg.FSName, Why: cause.Error(), Options: o})
+	key, named := f.tree.key(fl.node)
+	if !named {
+		key = "" // somebody else has the name now: the one that it had
+	}
+	err := d.Save(f.cfg.RecoveryDir, name, key, Rescued{Path: path, Source: f.cfg.FSName, Why: cause.Error(), Options: o})
 	if err != nil {
 		return err
 	}

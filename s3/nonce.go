@@ -41,18 +41,19 @@ func withoutNonce(info Info) Info {
 	return info
 }
 
-// byNonce recognises an object by its nonce. Without one nothing is ours.
+// byNonce recognises an object by its nonce. Without one it is nil.
 func byNonce(nonce string) func(context.Context, Info) bool {
-	return func(_ context.Context, found Info) bool {
-		return nonce != "" && found.Metadata[nonceKey] == nonce
+	if nonce == "" {
+		return nil
 	}
+	return func(_ context.Context, found Info) bool { return found.Metadata[nonceKey] == nonce }
 }
 
 // write is a request that makes an object and may be repeated.
 type write struct {
 	r       *retrier
 	op, key string
-	mine    func(ctx context.Context, found Info) bool
+	mine    func(ctx context.Context, found Info) bool // nil: that can't be told
 }
 
 // do runs call until it succeeds, or has succeeded as a Head shows, or trying
@@ -62,16 +63,32 @@ func (w write) do(ctx context.Context, call func() (Info, error)) (Info, error) 
 	unclear := false // whether an earlier attempt may have happened
 	err := w.r.do(ctx, w.op, w.key, w.r.cfg.UploadPatience, func() (err error) {
 		info, err = call()
-		if err != nil && unclear && mayBeOurs(err) {
+		if err != nil && unclear && w.mine != nil && mayBeOurs(err) {
 			info, err = w.find(ctx, err)
 		}
 		unclear = unclear || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrThrottled)
 		return err
 	})
-	if err != nil {
-		return Info{}, err
+	if unclear && w.mine != nil && (transient(err) || errors.Is(err, ErrDenied) || errors.Is(err, ErrCredentials)) {
+		return w.despite(ctx, err)
 	}
-	return info, nil
+	return info, err
+}
+
+// despite returns the object if it is what we wrote, although the last attempt
+// failed for another reason than that, or else why it failed. One question must
+// do: whatever is wrong has been tried often enough.
+func (w write) despite(ctx context.Context, failed error) (Info, error) {
+	found, err := w.r.b.Head(ctx, w.key)
+	if err != nil || !w.mine(ctx, found) {
+		return Info{}, failed
+	}
+	return w.happened(found), nil
+}
+
+func (w write) happened(found Info) Info {
+	w.r.cfg.Log.Info("write had succeeded although its answer was lost", "op", w.op, "key", w.key)
+	return withoutNonce(found)
 }
 
 // mayBeOurs says whether our own success can be why an attempt was refused.
@@ -93,8 +110,7 @@ func (w write) find(ctx context.Context, refused error) (Info, error) {
 	case !w.mine(ctx, found):
 		return Info{}, refused
 	}
-	w.r.cfg.Log.Info("write had succeeded although its answer was lost", "op", w.op, "key", w.key)
-	return withoutNonce(found), nil
+	return w.happened(found), nil
 }
 
 // isCopy says whether found is what a Copy that keeps the source's attributes

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,10 +84,10 @@ func (s *text) UnmarshalJSON(p []byte) error {
 }
 
 // Save puts the draft aside under dir, which must exist, as name.data and
-// name.json, with extra as JSON, and ends it. An upload that was under way stays
-// in the bucket, for Restore. On an error there are no files and the draft goes
-// on.
-func (d *Draft) Save(dir, name string, extra any) error {
+// name.json, with extra as JSON, and ends it. key is where it belongs now; empty
+// is what it was made for. An upload that was under way stays in the bucket, for
+// Restore. On an error there are no files and the draft goes on.
+func (d *Draft) Save(dir, name, key string, extra any) error {
 	if err := d.lock(context.Background()); err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (d *Draft) Save(dir, name string, extra any) error {
 	d.cancel() // what is on its way is here still
 	d.wg.Wait()
 	d.ctx, d.cancel = context.WithCancel(d.e.ctx)
-	side, err := d.sidecar(name+".data", extra)
+	side, err := d.sidecar(name+".data", key, extra)
 	if err != nil {
 		return fmt.Errorf("saving %s: %w", d.name(), err)
 	}
@@ -112,12 +113,12 @@ func (d *Draft) Save(dir, name string, extra any) error {
 }
 
 // sidecar describes the draft. The turn must be held.
-func (d *Draft) sidecar(data string, extra any) (sidecar, error) {
+func (d *Draft) sidecar(data, key string, extra any) (sidecar, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	side := sidecar{
 		Format: savedFormat, Time: time.Now().UTC(),
-		Key: text(d.key), Base: d.base, BaseEnd: d.baseEnd, Size: d.size,
+		Key: text(cmp.Or(key, d.key)), Base: d.base, BaseEnd: d.baseEnd, Size: d.size,
 		Sequential: d.o.Sequential, PartSize: d.grid.first,
 		Data: data, Extents: pairs(union(d.local.mem, d.local.disk)),
 	}

@@ -14,7 +14,7 @@ import (
 // saveAndLoad puts a draft aside and has it back in another engine.
 func saveAndLoad(t *testing.T, d *Draft, e *Engine, dir string) (*Saved, *Draft) {
 	t.Helper()
-	if err := d.Save(dir, "one", map[string]string{"why": "no network"}); err != nil {
+	if err := d.Save(dir, "one", "", map[string]string{"why": "no network"}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := LoadSaved(filepath.Join(dir, "one.json"))
