@@ -232,7 +232,7 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 	}
 	prefix := p.key + e.part
 	n := f.tree.child(dir, name)
-	if err := f.mustBeEmpty(ctx, n, prefix); err != nil {
+	if _, err := f.mustBeEmpty(ctx, n, prefix); err != nil {
 		return err
 	}
 	if !strings.HasSuffix(prefix, "/") {
@@ -249,21 +249,21 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 }
 
 // mustBeEmpty asks the bucket: only an answer from now may decide that a
-// directory goes.
-func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) error {
+// directory goes. It returns whether there is a marker.
+func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) (marker bool, err error) {
 	if n != nil && len(f.unsavedNames(n, nil, false)) > 0 {
-		return syscall.ENOTEMPTY
+		return false, syscall.ENOTEMPTY
 	}
 	page, err := f.bucket.ListPage(ctx, s3.ListInput{Prefix: prefix, Max: 2})
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, o := range page.Objects {
 		if o.Key != prefix || o.Size > 0 {
-			return syscall.ENOTEMPTY
+			return false, syscall.ENOTEMPTY
 		}
 	}
-	return nil
+	return len(page.Objects) > 0, nil
 }
 
 // keepOpen prepares a file for the loss of its name: what its open descriptors

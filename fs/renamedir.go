@@ -57,10 +57,11 @@ func (m *move) directory(ctx context.Context) error {
 		return syscall.EBUSY // written to between; the program may try again
 	}
 	// Also what is not known here may be there: the names are not as fresh as this.
-	if err := f.mustBeEmpty(ctx, replaced, m.newKey); err != nil {
+	there, err := f.mustBeEmpty(ctx, replaced, m.newKey)
+	if err != nil {
 		return err
 	}
-	copied, err := m.transplant(ctx, oldPin.key, replaced != nil)
+	copied, err := m.transplant(ctx, oldPin.key, there)
 	if err != nil { // objects may be under both names now
 		f.names.DropTree(m.oldKey)
 		f.names.DropTree(m.newKey)
