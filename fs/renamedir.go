@@ -77,6 +77,9 @@ func (m *move) transplant(ctx context.Context, oldPrefix string, there bool) (ma
 	if err != nil {
 		return nil, err
 	}
+	if len(copied) == 0 {
+		return nil, errNoName // somebody else emptied it, and so it is gone
+	}
 	if err := m.deleteAll(ctx, copied); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"syscall"
 	"time"
@@ -638,6 +639,11 @@ func (w *simWorld) renameDir(op simOp) string {
 	}
 	if full == yes {
 		return wrong("rename", 0, "%q was not empty", op.to)
+	}
+	for name := range maps.Clone(w.foreign[op.mount]) {
+		if strings.HasPrefix(name, op.path+"/") {
+			w.foreign[op.mount][op.to+name[len(op.path):]] = time.Now() // what the kernel knows of a name moves along
+		}
 	}
 	for key, content := range moving {
 		to := op.to + key[len(op.path):]
