@@ -170,6 +170,9 @@ func (fl *file) noteSaved(info s3.Info, own owned, mtime time.Time) {
 		n.setCached(info.ETag)
 	}
 	f.noteName(n, info)
+	if dir, _ := f.tree.place(n); dir != nil {
+		f.noteDirectories(dir)
+	}
 }
 
 // learnAttributes asks for those of the file's version, which a save of an edit

@@ -197,7 +197,28 @@ func (f *FS) keepDirectory(ctx context.Context, dir *node, prefix, leaving strin
 		return err
 	}
 	f.names.Put(prefix, markerName, entry{})
+	f.noteDirectories(dir)
 	return nil
+}
+
+// noteDirectories records that dir is there, and what it is in: something has
+// been saved in it. Somebody else may have emptied them a moment ago.
+func (f *FS) noteDirectories(dir *node) {
+	for dir != nil && dir.id != rootIno {
+		parent, name := f.tree.place(dir)
+		if parent == nil {
+			return
+		}
+		prefix, ok := f.tree.key(parent)
+		if !ok {
+			return
+		}
+		if _, _, v := f.names.Lookup(prefix, name); v != cache.Absent {
+			return
+		}
+		f.names.Put(prefix, name, entry{kind: kindDir, part: dir.part})
+		dir = parent
+	}
 }
 
 // Rmdir removes an empty directory.

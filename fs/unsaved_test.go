@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -13,7 +14,7 @@ import (
 func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	mem := simBucket()
 	mem.PutBytes("d/e/theirs", []byte("x"))
-	m := newSimMount(t, mem, privateDir(t), simConfig{})
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: 30 * time.Millisecond, NegativeTTL: 30 * time.Millisecond}})
 	f, errno := m.k.open("d/e/ours", syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL)
 	if errno != 0 {
 		t.Fatal(errno)
@@ -24,6 +25,7 @@ func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	if err := mem.Delete(context.Background(), s3.Target{Key: "d/e/theirs"}); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(50 * time.Millisecond) // and all is asked again
 	for path, name := range map[string]string{"": "d", "d": "e", "d/e": "ours"} {
 		if names, errno := m.k.list(path); errno != 0 || len(names) != 1 || names[name] == 0 {
 			t.Errorf("in %q there is %v, %v, not only %s", path, names, errno, name)
@@ -41,8 +43,14 @@ func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	if got, _ := mem.Bytes("d/e/ours"); string(got) != "y" {
 		t.Errorf("the object is %q", got)
 	}
+	if _, errno := m.k.stat("d/e"); errno != 0 {
+		t.Errorf("the directory after the save: %v", errno)
+	}
 	if _, errno := m.k.unlink("d/e/ours"); errno != 0 {
 		t.Error(errno)
+	}
+	if names, errno := m.k.list("d/e"); errno != 0 || len(names) != 0 {
+		t.Errorf("the directory after its last file: %v, %v", names, errno)
 	}
 	if err := m.end(); err != nil {
 		t.Error(err)
