@@ -66,6 +66,8 @@ func (w *simWorld) openFailed(op simOp, is tri, errno syscall.Errno) string {
 		return ""
 	case errno == syscall.EEXIST && op.flags&syscall.O_EXCL != 0 && is != no:
 		return ""
+	case errno == syscall.ESTALE && is == maybe:
+		return "" // the kernel looks again once only: it was replaced, and then it was gone
 	}
 	return wrong("open", errno, "%q was there: %v", op.path, is)
 }
