@@ -401,7 +401,7 @@ func (w *simWorld) list(op simOp) string {
 
 // stays checks that a directory does not vanish with its last name.
 func (w *simWorld) stays(call string, mount int, path string) string {
-	if dir := parentOf(path); dir != "" && !w.forgetful(mount, path) && len(under(w.after, dir)) == 0 && len(under(w.bucket, dir)) > 0 {
+	if dir := parentOf(path); dir != "" && !w.forgetful(mount, path) && !w.forgetful(mount, dir) && len(under(w.after, dir)) == 0 && len(under(w.bucket, dir)) > 0 {
 		return wrong(call, 0, "directory %q is gone", dir)
 	}
 	return ""
