@@ -80,7 +80,7 @@ func (h *handle) copyable() (s3.Object, bool) {
 	s := fl.state()
 	virtual := strings.HasPrefix(s.base.Key, fl.fs.cfg.Prefix+SnapshotsPart)
 	changed := s.orphan || s.draft != nil && s.draft.Dirty()
-	return s.base.Object, s.base.ETag != "" && s.base.Size >= copySmallest && !changed && !virtual
+	return s.base.Object, s.base.ETag != "" && s.base.Size >= fl.fs.cfg.copyAbove && !changed && !virtual
 }
 
 // ungraft empties the file again after the server could not copy. Where reading

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -58,6 +59,8 @@ type Config struct {
 	Report  func() any   // facts for Status that only the caller has; may be nil
 	Log     *slog.Logger // slog.DiscardHandler if nil
 	Now     func() time.Time
+
+	copyAbove int64 // for tests: copySmallest if 0
 }
 
 func (c *Config) defaults() {
@@ -79,6 +82,7 @@ func (c *Config) defaults() {
 	if c.FSName == "" {
 		c.FSName = "cgs3fs"
 	}
+	c.copyAbove = cmp.Or(c.copyAbove, copySmallest)
 }
 
 // FS is one bucket as a file system. It is safe for concurrent use.

@@ -73,6 +73,7 @@ func (f *FS) openLocked(ctx context.Context, h *handle, flags uint32) (keep bool
 	if err := fl.takeFailure(); err != nil {
 		return false, err
 	}
+	fl.adoptPublished() // or this mount's own version would be taken for somebody else's
 	s := fl.state()
 	switch {
 	case h.write && flags&syscall.O_TRUNC != 0:

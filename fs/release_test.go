@@ -114,3 +114,43 @@ func TestReadingWhatWasJustWrittenIsOneRequest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A read makes a file that was streamed so far an object. Who opens it then opens
+// what this mount has written, however often.
+func TestOpenOfWhatAReadPublished(t *testing.T) {
+	mem := simBucket()
+	m := newSimMount(t, mem, privateDir(t), simConfig{})
+	writer, errno := m.k.open("file", syscall.O_WRONLY|syscall.O_CREAT)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := writer.write("old", 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	if errno := writer.fsync(); errno != 0 {
+		t.Fatal(errno)
+	}
+	again, errno := m.k.open("file", syscall.O_WRONLY|syscall.O_TRUNC)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	content := strings.Repeat("x", 3*simPart)
+	if errno := writer.write(content, 0); errno != 0 {
+		t.Fatal(errno)
+	}
+	for range 3 {
+		reader, errno := m.k.open("file", syscall.O_RDONLY)
+		if errno != 0 {
+			t.Fatalf("opening: %v", errno)
+		}
+		if got, errno := reader.read(0, 1000); got != content {
+			t.Errorf("read %q, %v", got, errno)
+		}
+		reader.close()
+	}
+	writer.close()
+	again.close()
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}

@@ -78,7 +78,7 @@ func newSimMount(t testing.TB, mem *s3test.Mem, dir string, cfg simConfig) *simM
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.RecoveryDir = m.recovery
+	cfg.RecoveryDir, cfg.copyAbove = m.recovery, 1
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -165,7 +166,7 @@ func (w *simWorld) ftruncate(op simOp, fd *simFD) string {
 func (w *simWorld) edited(call string, st *simState, errno syscall.Errno, content string) string {
 	w.notePublished(st, st.content)
 	if errno == 0 {
-		same := st.drafted && !st.dirty && st.content == content
+		same := !st.dirty && st.content == content
 		st.edit(content)
 		st.maybeSaved = same // nothing was changed, so that nothing need be saved
 		return ""
@@ -296,6 +297,63 @@ func (w *simWorld) cat(op simOp) string {
 	}
 	w.bucket = w.after
 	return w.close(op, fd)
+}
+
+// copy is what cp does with a large file, through descriptors of its own.
+func (w *simWorld) copy(op simOp) string {
+	if op.path == op.to {
+		return ""
+	}
+	kept := slices.Clone(w.slots)
+	defer func() { copy(w.slots, kept) }()
+	source, target := op, op
+	source.flags, target.flags = syscall.O_RDONLY, syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC
+	source.slot, target.slot, target.path = 0, 1, op.to
+	w.slots[0], w.slots[1] = nil, nil
+	if problem := w.open(source); problem != "" || w.slots[0] == nil {
+		return problem
+	}
+	from := w.slots[0]
+	w.bucket = w.after
+	problem := w.open(target)
+	if to := w.slots[1]; problem == "" && to != nil {
+		w.bucket = w.after
+		if problem = w.copyRange(from, to); problem == "" {
+			w.bucket = w.after
+			problem = w.close(target, to)
+		}
+	}
+	if problem != "" {
+		return problem
+	}
+	w.bucket = w.after
+	return w.close(source, from)
+}
+
+func (w *simWorld) copyRange(from, to *simFD) string {
+	st, content := to.st, from.st.content
+	errno := w.call(st.mount, func() syscall.Errno { return to.file.copyRange(from.file) })
+	if p := w.frame(w.published(may{}, st.mount).hold(st.key, content)); p != "" {
+		return p
+	}
+	is := held(w.after, st.key)
+	switch {
+	case errno == 0 && is != content:
+		return wrong("copy_file_range", 0, "%q should hold %s and holds %s", st.key, brief(content), brief(is))
+	case errno == 0 && st.conflict(held(w.bucket, st.key)) && !st.maybeSaved && !st.loose:
+		return wrong("copy_file_range", 0, "%q was changed to %s meanwhile", st.key, brief(held(w.bucket, st.key)))
+	case errno == 0:
+		st.content, st.drafted = content, true
+		st.wasSaved()
+		return ""
+	}
+	if is == content && is != held(w.bucket, st.key) {
+		st.loose = true // it was applied all the same
+	}
+	if errno != syscall.EOPNOTSUPP && !w.fired && !st.conflict(held(w.bucket, st.key)) && !st.replaced && !st.badWrite && !st.maybeSaved && !st.loose {
+		return wrong("copy_file_range", errno, "nothing had failed")
+	}
+	return ""
 }
 
 func (w *simWorld) truncate(op simOp) string {

@@ -138,6 +138,7 @@ var simWeights = []struct {
 	{"fsync", 4},
 	{"ftruncate", 4},
 	{"cat", 6},
+	{"copy", 3},
 	{"truncate", 3},
 	{"touch", 2},
 	{"stat", 3},

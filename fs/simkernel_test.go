@@ -335,6 +335,13 @@ func (f *simFile) fsyncCancel(cancel <-chan struct{}) syscall.Errno {
 	return errnoOf(f.k.fs.Fsync(cancel, &fuse.FsyncIn{InHeader: header(f.inode), Fh: f.fh}))
 }
 
+// copyRange is copy_file_range(2) of a whole file.
+func (f *simFile) copyRange(from *simFile) syscall.Errno {
+	in := fuse.CopyFileRangeIn{InHeader: header(from.inode), FhIn: from.fh, NodeIdOut: f.inode.id, FhOut: f.fh, Len: 1 << 30}
+	_, st := f.k.fs.CopyFileRange(nil, &in)
+	return errnoOf(st)
+}
+
 // flush is what close(2) of one of several descriptors does.
 func (f *simFile) flush() syscall.Errno {
 	return errnoOf(f.k.fs.Flush(nil, &fuse.FlushIn{InHeader: header(f.inode), Fh: f.fh}))

@@ -328,6 +328,8 @@ func (w *simWorld) dispatch(op simOp) string {
 		}[op.do](op, fd)
 	case "cat":
 		return w.cat(op)
+	case "copy":
+		return w.copy(op)
 	case "truncate":
 		return w.truncate(op)
 	case "touch":
