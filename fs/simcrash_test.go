@@ -53,6 +53,23 @@ var crashOps = []struct {
 		}
 		return c.write(30, len(c.text))
 	}},
+	{"copy", func(c *crasher) (syscall.Errno, bool) {
+		if c.file != nil {
+			return 0, false
+		}
+		from, errno := c.k.open("old", syscall.O_RDONLY)
+		if errno != 0 {
+			return errno, true
+		}
+		defer from.close()
+		if errno, _ := c.open("copy", syscall.O_WRONLY|syscall.O_CREAT|syscall.O_TRUNC); errno != 0 {
+			return errno, true
+		}
+		p, _ := c.mem.Bytes("old")
+		errno = c.file.copyRange(from)
+		c.text = string(p)
+		return errno, true
+	}},
 	{"truncate", func(c *crasher) (syscall.Errno, bool) {
 		if c.file != nil {
 			c.text = resize(c.text, 15)
@@ -155,8 +172,8 @@ func contents(mem *s3test.Mem) map[string]string {
 type crashRun struct {
 	states []map[string]string // the bucket before the first operation and after each
 	calls  []s3test.Call
-	keys   []string // what each operation was about, by operation, …
-	texts  []string // … and what had been written to it before
+	keys   []string // what is written to before each operation and at the end, …
+	texts  []string // … and what it holds by then
 	during int      // the operation that the crash hit
 	mem    *s3test.Mem
 }
@@ -246,7 +263,7 @@ func (r *crashRun) check(clean *crashRun) string {
 		}
 	}
 	for _, u := range r.mem.Uploads() {
-		if !slices.Contains(clean.keys[:i+1], u.Key) {
+		if !slices.Contains(clean.keys[:min(i+2, len(clean.keys))], u.Key) {
 			return fmt.Sprintf("an upload of %q is left, which nobody was writing", u.Key)
 		}
 	}
