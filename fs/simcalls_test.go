@@ -475,6 +475,14 @@ func (w *simWorld) orphan(st *simState) {
 	st.orphan = true
 }
 
+// stopIfReplaced ends the history if a file loses a name that it may have lost
+// before, to somebody else: what becomes of it then can't be told.
+func (w *simWorld) stopIfReplaced(mount int, key string, not *simState) {
+	for _, st := range w.states {
+		w.stop = w.stop || st != not && st.mount == mount && st.key == key && st.replaced
+	}
+}
+
 func (w *simWorld) unlink(op simOp) string {
 	is := w.hasFile(op.mount, op.path)
 	var n *simInode
@@ -491,6 +499,7 @@ func (w *simWorld) unlink(op simOp) string {
 		if held(w.after, op.path) != absent {
 			return wrong("unlink", 0, "%q is still there", op.path)
 		}
+		w.stopIfReplaced(op.mount, op.path, nil)
 		if st := w.state(op.mount, n); st != nil {
 			w.orphan(st)
 		}
@@ -580,10 +589,7 @@ func (w *simWorld) rename(op simOp) string {
 			st.bases = []string{content}
 		}
 	}
-	for _, o := range w.states {
-		// Whether it lost the name to this one, or before to somebody else, can't be told.
-		w.stop = w.stop || o != st && o.mount == op.mount && o.key == op.to && o.replaced
-	}
+	w.stopIfReplaced(op.mount, op.to, st)
 	if o := w.state(op.mount, replaced); o != nil && o != st {
 		w.orphan(o)
 	}
