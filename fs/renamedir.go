@@ -96,9 +96,10 @@ func (m *move) unsavedBelow() []*node {
 	return out
 }
 
-// saveBelow brings what is unsaved under the directory into the bucket.
+// saveBelow brings what is unsaved under the directory into the bucket. It tries
+// every file.
 func (m *move) saveBelow(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(saveParallel)
 	for _, n := range m.fs.tree.openBelow(m.n) {
 		if fl := m.fs.opened(n); fl != nil {

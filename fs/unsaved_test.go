@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
 // A directory lasts while a file in it waits to be saved, although somebody else
@@ -51,6 +54,46 @@ func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	}
 	if names, errno := m.k.list("d/e"); errno != 0 || len(names) != 0 {
 		t.Errorf("the directory after its last file: %v, %v", names, errno)
+	}
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// One file of a directory can't be saved when the directory is renamed, for
+// somebody else has changed it. That is not the fault of the others.
+func TestConflictIsOfOneFileOnly(t *testing.T) {
+	mem := simBucket()
+	mem.PutBytes("d/theirs", []byte("x"))
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	open := func(name string, flags uint32) *simFile {
+		f, errno := m.k.open(name, flags)
+		if errno != 0 {
+			t.Fatal(errno)
+		}
+		if errno := f.write("ours", 0); errno != 0 {
+			t.Fatal(errno)
+		}
+		return f
+	}
+	theirs, ours := open("d/theirs", syscall.O_RDWR), open("d/ours", syscall.O_WRONLY|syscall.O_CREAT)
+	mem.PutBytes("d/theirs", []byte("changed"))
+	m.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpPut, Key: "d/ours", Fault: s3test.Fault{Delay: 50 * time.Millisecond}}}})
+	root := fuse.InHeader{NodeId: rootIno}
+	if st := m.fs.Rename(nil, &fuse.RenameIn{InHeader: root, Newdir: rootIno}, "d", "e"); errnoOf(st) != syscall.ESTALE {
+		t.Errorf("the rename: %v", st)
+	}
+	if n := m.fs.Rescued(); n != 1 {
+		t.Errorf("%d files were put aside", n)
+	}
+	if errno := theirs.close(); errno != syscall.ESTALE {
+		t.Errorf("closing the one that was changed: %v", errno)
+	}
+	if errno := ours.close(); errno != 0 {
+		t.Errorf("closing the other: %v", errno)
+	}
+	if got, _ := mem.Bytes("d/ours"); string(got) != "ours" {
+		t.Errorf("it is %q", got)
 	}
 	if err := m.end(); err != nil {
 		t.Error(err)

@@ -78,9 +78,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap makes errors.Is find both the kind and the cause.
+// Unwrap makes errors.Is find both the kind and the cause, but no other kind: a
+// request that was given up because another one failed did not fail as that did.
 func (e *Error) Unwrap() []error {
-	if e.Err == nil {
+	if _, another := errors.AsType[*Error](e.Err); another || e.Err == nil {
 		return []error{e.Kind}
 	}
 	return []error{e.Kind, e.Err}
