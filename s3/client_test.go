@@ -115,7 +115,9 @@ func TestConnectionIsReused(t *testing.T) {
 		}
 		body.Close()
 	}
-	if n := connections.Load(); n != 1 {
+	// What gives a connection up does so five times. Once may be a busy machine:
+	// net/http waits 50 ms for the end of what it has sent, although it is answered.
+	if n := connections.Load(); n > 2 {
 		t.Errorf("%d connections for requests one after another", n)
 	}
 }

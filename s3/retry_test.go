@@ -60,8 +60,7 @@ func TestRetryConformsUnderFaults(t *testing.T) {
 			{P: 0.03, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrThrottled}},
 			{Op: s3.OpGet, P: 0.3, Fault: s3test.Fault{Do: s3test.Cut, After: 3}},
 		}})
-		clock := newClock()
-		return s3.Retry(f, s3.RetryConfig{Now: clock.now, Sleep: clock.sleep})
+		return retried(f)
 	}, s3test.Features{SmallParts: true, NoVersions: true}) // a repeated Put makes two of them
 }
 

@@ -7,7 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/s3/s3test"
@@ -29,10 +32,12 @@ func through(wire *s3test.Transport) func(*s3.Config) {
 	}
 }
 
-// retried is b with retries that take no time.
+// retried is b with retries that take no time, and go on where chance is against
+// them: all of ten attempts at what fails one time in three do so once in 60,000
+// times.
 func retried(b s3.Bucket) s3.Bucket {
 	clock := newClock()
-	return s3.Retry(b, s3.RetryConfig{Now: clock.now, Sleep: clock.sleep})
+	return s3.Retry(b, s3.RetryConfig{Attempts: 50, MaxDelay: time.Millisecond, Now: clock.now, Sleep: clock.sleep})
 }
 
 func isMethod(methods ...string) func(*http.Request) bool {
@@ -243,45 +248,86 @@ func withLength(f s3test.WireFault) http.Header {
 	return h
 }
 
+// direct is a server without a network before it, so that time may be a bubble's.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r = r.Clone(r.Context())
+		r.Body = http.NoBody
+	}
+	recorder := httptest.NewRecorder()
+	d.ServeHTTP(recorder, r)
+	answer := recorder.Result()
+	answer.Body = endingBody{answer.Body, r.Context()}
+	return answer, nil
+}
+
+// endingBody ends with its request, as that of a connection does.
+type endingBody struct {
+	io.ReadCloser
+	ctx ctx
+}
+
+func (b endingBody) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.ReadCloser.Read(p)
+}
+
 func TestStalledRequestsEnd(t *testing.T) {
-	m := s3test.NewMem(s3test.MemConfig{})
-	m.PutBytes("a", []byte("0123456789"))
-	quick := func(c *s3.Config) { c.Timeouts.Stall = 40 * time.Millisecond }
-	tests := map[string]s3test.WireFault{
-		"no answer":           {Do: s3test.WireHang},
-		"stalled body":        {Do: s3test.WireStall, After: 4},
-		"stalled at its end":  {Do: s3test.WireStall, After: 9},
-		"stalled at its head": {Do: s3test.WireStall},
-	}
-	for name, fault := range tests {
-		wire := &s3test.Transport{Rules: []s3test.WireRule{{Fault: fault}}}
-		c := client(t, m, quick, through(wire))
+	synctest.Test(t, func(t *testing.T) {
+		const stall = 20 * time.Second
+		m := s3test.NewMem(s3test.MemConfig{})
+		m.PutBytes("a", []byte("0123456789"))
+		failing := func(fault s3test.WireFault) *s3.Client {
+			wire := &s3test.Transport{Below: direct{&s3test.Server{Name: "bucket", Bucket: m}}, Rules: []s3test.WireRule{{Fault: fault}}}
+			c, err := s3.Open(s3.Config{
+				Bucket: "bucket", Endpoint: "http://server", Credentials: aws.CredentialsProviderFunc(staticKey),
+				WrapTransport: func(http.RoundTripper) http.RoundTripper { return wire },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		tests := map[string]s3test.WireFault{
+			"no answer":           {Do: s3test.WireHang},
+			"stalled body":        {Do: s3test.WireStall, After: 4},
+			"stalled at its end":  {Do: s3test.WireStall, After: 9},
+			"stalled at its head": {Do: s3test.WireStall},
+		}
+		for name, fault := range tests {
+			c := failing(fault)
+			start := time.Now()
+			_, err := readAll(t, c, "a", s3.GetOptions{})
+			if took := time.Since(start); !errors.Is(err, s3.ErrUnavailable) || took != stall {
+				t.Errorf("%s: after %v: %v", name, took, err)
+			}
+			if _, err := c.Put(t.Context(), "b", strings.NewReader("x"), s3.PutOptions{}); name == "no answer" && !errors.Is(err, s3.ErrUnavailable) {
+				t.Errorf("put: %v", err)
+			}
+		}
+		// What moves may be slow.
 		start := time.Now()
-		_, err := readAll(t, c, "a", s3.GetOptions{})
-		if took := time.Since(start); !errors.Is(err, s3.ErrUnavailable) || took < 40*time.Millisecond || took > 5*time.Second {
-			t.Errorf("%s: after %v: %v", name, took, err)
+		got, err := readAll(t, failing(s3test.WireFault{Do: s3test.WireDrip, Delay: stall - time.Second}), "a", s3.GetOptions{})
+		if took := time.Since(start); err != nil || got != "0123456789" || took < 5*stall {
+			t.Errorf("dripping body: %q after %v, %v", got, took, err)
 		}
-		if _, err := c.Put(t.Context(), "b", strings.NewReader("x"), s3.PutOptions{}); name == "no answer" && !errors.Is(err, s3.ErrUnavailable) {
-			t.Errorf("put: %v", err)
+		// A reader that takes its time is no stall.
+		body, err := failing(s3test.WireFault{}).Get(t.Context(), "a", s3.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	// What moves may be slow.
-	wire := &s3test.Transport{Rules: []s3test.WireRule{{Fault: s3test.WireFault{Do: s3test.WireDrip, Delay: 10 * time.Millisecond}}}}
-	got, err := readAll(t, client(t, m, quick, through(wire)), "a", s3.GetOptions{})
-	if err != nil || got != "0123456789" {
-		t.Errorf("dripping body: %q, %v", got, err)
-	}
-	// A reader that takes its time is no stall.
-	c := client(t, m, quick)
-	body, err := c.Get(t.Context(), "a", s3.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer body.Close()
-	time.Sleep(100 * time.Millisecond)
-	if data, err := io.ReadAll(body); err != nil || len(data) != 10 {
-		t.Errorf("slow reader: %d bytes, %v", len(data), err)
-	}
+		defer body.Close()
+		for range 5 {
+			time.Sleep(time.Hour)
+			if _, err := io.ReadFull(body, make([]byte, 2)); err != nil {
+				t.Errorf("slow reader: %v", err)
+			}
+		}
+	})
 }
 
 func TestNothingReadsABodyAfterPart(t *testing.T) {
