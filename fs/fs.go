@@ -61,6 +61,10 @@ type Config struct {
 	Now     func() time.Time
 
 	copyAbove int64 // for tests: copySmallest if 0
+
+	// For tests, in which nothing may change while a machine stands still.
+	aheadAge       time.Duration // siblingAge if 0
+	attributesWait time.Duration // attributeDelay if 0
 }
 
 func (c *Config) defaults() {
@@ -83,6 +87,8 @@ func (c *Config) defaults() {
 		c.FSName = "cgs3fs"
 	}
 	c.copyAbove = cmp.Or(c.copyAbove, copySmallest)
+	c.aheadAge = cmp.Or(c.aheadAge, siblingAge)
+	c.attributesWait = cmp.Or(c.attributesWait, attributeDelay)
 }
 
 // FS is one bucket as a file system. It is safe for concurrent use.

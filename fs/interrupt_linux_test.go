@@ -19,19 +19,25 @@ func TestHandledSignalDoesNotInterruptClose(t *testing.T) {
 	_, err = f.WriteString("whole")
 	r.must(err)
 	r.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpPut, Fault: s3test.Fault{Delay: 500 * time.Millisecond}}}})
-	thread, closed := make(chan int), make(chan error)
+	thread, closed, done := make(chan int), make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
 		thread <- unix.Gettid()
 		closed <- f.Close()
+		<-done // until then there is a thread to send signals to
 	}()
+	defer close(done)
 	id := <-thread
-	for range 5 {
-		time.Sleep(50 * time.Millisecond)
-		r.must(unix.Tgkill(os.Getpid(), id, unix.SIGURG))
+	for {
+		select {
+		case err := <-closed:
+			r.must(err)
+			r.object("f", "whole")
+			return
+		case <-time.After(50 * time.Millisecond):
+			r.must(unix.Tgkill(os.Getpid(), id, unix.SIGURG))
+		}
 	}
-	r.must(<-closed)
-	r.object("f", "whole")
 }
 
 func TestParseSignals(t *testing.T) {

@@ -63,6 +63,7 @@ func mountOver(t *testing.T, mem *s3test.Mem, cfg Config) *rig {
 	if cfg.RecoveryDir == "" {
 		cfg.RecoveryDir = t.TempDir()
 	}
+	cfg.attributesWait = time.Hour // they are written when a test asks for it
 	if r.fs, err = New(r.faulty, xfer, cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -491,7 +492,8 @@ func TestWalkIsAFewFlatListings(t *testing.T) {
 		}
 		mem.PutBytes(fmt.Sprintf("t/d%03d/", i), nil)
 	}
-	r := mountOver(t, mem, Config{})
+	now := time.Now()
+	r := mountOver(t, mem, Config{Now: func() time.Time { return now }}) // a walk ends with a pause
 	files := 0
 	r.must(filepath.WalkDir(r.path("t"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {

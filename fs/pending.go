@@ -41,7 +41,7 @@ func (f *FS) change(n *node, v version, at int, edit func(*owned)) {
 	o.dirty = true
 	n.mu.Unlock()
 	f.pending.add(f, n, nil)
-	f.pending.arm(f, attributeDelay)
+	f.pending.arm(f, f.cfg.attributesWait)
 }
 
 func (p *pending) add(f *FS, n *node, why error) {

@@ -31,7 +31,7 @@ func (r *rig) inTime(what string, run func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		r.Fatalf("%s hangs", what)
 	}
 }
@@ -187,7 +187,7 @@ func TestRenamesInsideEachOtherEnd(t *testing.T) {
 		defer tr.mu.Unlock()
 		return a.moving
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := tr.beginMove(ctx, b); err != nil {
 		t.Fatalf("the inner rename waits for the outer one: %v", err)
@@ -202,7 +202,7 @@ func TestRenamesInsideEachOtherEnd(t *testing.T) {
 
 func waitFor(t *testing.T, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("what the test waits for does not happen")
 		}
@@ -228,7 +228,7 @@ func TestUnlinkAndSaveDuringADirectoryRenameEnd(t *testing.T) {
 		case err := <-moving:
 			r.must(err)
 			r.fs.tree.endMove(d)
-		case <-time.After(2 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Error("the rename waits for the unlink, and so would the save for the rename")
 			n.file.op.unlock()
 			r.must(<-moving)

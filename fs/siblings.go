@@ -59,8 +59,8 @@ type early struct {
 
 // step moves the trail to a name and returns how many names from there on are
 // worth opening ahead: few at first, for a look at some files is no walk, and
-// never more than the program reads before they are too old.
-func (t *trail) step(name string, now time.Time) int {
+// never more than the program reads before they have that age.
+func (t *trail) step(name string, now time.Time, age time.Duration) int {
 	t.pace = (3*t.pace + now.Sub(t.last)) / 4
 	t.last = now
 	rest := t.names[min(t.at+1, len(t.names)):]
@@ -74,7 +74,7 @@ func (t *trail) step(name string, now time.Time) int {
 	if t.run < siblingRun {
 		return 0
 	}
-	return min(2<<min(t.run-siblingRun, 10), siblingMost, int(siblingAge/2/max(t.pace, time.Microsecond)))
+	return min(2<<min(t.run-siblingRun, 10), siblingMost, int(age/2/max(t.pace, time.Microsecond)))
 }
 
 // openObject is transfer.Engine's Open of a node's object for reading, which may
@@ -84,7 +84,7 @@ func (f *FS) openObject(ctx context.Context, n *node, key string, hint s3.Object
 	e := f.siblings.take(key)
 	f.openSiblings(n, now)
 	if e != nil {
-		if reader := e.await(ctx, now); reader != nil {
+		if reader := e.await(ctx, now, f.cfg.aheadAge); reader != nil {
 			return reader, e.info, e.info.ETag == have, nil
 		}
 	}
@@ -92,8 +92,8 @@ func (f *FS) openObject(ctx context.Context, n *node, key string, hint s3.Object
 }
 
 // await returns the reader of a file that was taken, nil if it could not be
-// opened or that was too long before now.
-func (e *early) await(ctx context.Context, now time.Time) *transfer.Reader {
+// opened or that was longer than age before now.
+func (e *early) await(ctx context.Context, now time.Time, age time.Duration) *transfer.Reader {
 	select {
 	case <-e.done:
 	case <-ctx.Done():
@@ -103,7 +103,7 @@ func (e *early) await(ctx context.Context, now time.Time) *transfer.Reader {
 	switch {
 	case e.err != nil:
 		return nil
-	case ctx.Err() != nil, now.Sub(e.asked) > siblingAge:
+	case ctx.Err() != nil, now.Sub(e.asked) > age:
 		e.reader.Close()
 		return nil
 	}
@@ -130,7 +130,7 @@ func (f *FS) openSiblings(n *node, now time.Time) {
 			return
 		}
 	}
-	more := t.step(name, now)
+	more := t.step(name, now, f.cfg.aheadAge)
 	for t.asked = max(t.asked, t.at+1); t.asked < min(t.at+1+more, len(t.names)); t.asked++ {
 		next := t.names[t.asked]
 		if next.Entry.kind != kindFile || next.Entry.size > siblingSize || f.tree.isOpen(dir, next.Name) {
@@ -184,7 +184,7 @@ func (f *FS) openEarly(o s3.Object, now time.Time) {
 		case <-e.taken:
 			return
 		case <-ctx.Done():
-		case <-time.After(siblingAge):
+		case <-time.After(f.cfg.aheadAge):
 		}
 		if s.remove(o.Key, e) && e.err == nil {
 			e.reader.Close()

@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -33,6 +34,7 @@ func newVersionedOf(t *testing.T, cfg Config, opaque bool) *versioned {
 		cfg.TTL, cfg.NegativeTTL = time.Minute, time.Minute
 	}
 	cfg.FileMode = 0o644
+	cfg.attributesWait = cmp.Or(cfg.attributesWait, time.Hour) // they are written when a test asks for it
 	v.simMount = newSimMount(t, v.mem, privateDir(t), simConfig{
 		Config: cfg, attempts: 10,
 		sleep: func(context.Context, time.Duration) error { return nil },
