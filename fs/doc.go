@@ -28,8 +28,8 @@
 //
 // # Locks
 //
-// In this order: file.op, then siblings.mu, then tree.mu, then the leaves (file.mu, node.mu, those
-// of other packages). Only file.op is held across a request. Two files' op are
+// In this order: pending.writing, file.op, then siblings.mu, then tree.mu, then the leaves (file.mu, node.mu, those
+// of other packages). Only the first two are held across a request. Two files' op are
 // taken in the order of their nodes' ids. A pin (pin.go) is no lock but keeps
 // keys in place: it is taken after file.op, and renaming a directory, which
 // waits for pins, holds no op.

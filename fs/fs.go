@@ -142,6 +142,7 @@ func New(bucket s3.Bucket, xfer *transfer.Engine, cfg Config) (*FS, error) {
 		patience: shutdownWait,
 	}
 	f.handles.byID = map[uint64]any{}
+	f.pending.writing = newOpLock()
 	f.life, f.end = context.WithCancel(context.Background())
 	return f, nil
 }

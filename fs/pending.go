@@ -17,6 +17,8 @@ import (
 // save often follows and writes them at no extra request. The tree keeps them
 // (see tree.hold).
 type pending struct {
+	writing *opLock // held by a flush, so that whoever flushes next returns when all is written
+
 	mu    sync.Mutex
 	nodes map[*node]error // guarded by mu; why they could not be written, if that was tried
 	armed bool            // guarded by mu; a flush is on its way
@@ -107,9 +109,14 @@ func (p *pending) failed() map[*node]error {
 	return failed
 }
 
-// flush writes the attributes that wait. It tries every node and returns the
+// flush writes the attributes that wait, and returns when those that another
+// flush was writing are there as well. It tries every node and returns the
 // first error; what could not be written waits on.
 func (p *pending) flush(ctx context.Context, f *FS) error {
+	if err := p.writing.lock(ctx); err != nil {
+		return err
+	}
+	defer p.writing.unlock()
 	var g errgroup.Group
 	g.SetLimit(saveParallel)
 	for _, n := range p.take() {

@@ -316,6 +316,31 @@ func TestAttributesSetWhileTheFileIsSaved(t *testing.T) {
 	v.has("a", map[string]string{"colour": "red"})
 }
 
+// TestSyncWaitsForAttributesThatAreBeingWritten syncs while they are written without
+// having been asked for.
+func TestSyncWaitsForAttributesThatAreBeingWritten(t *testing.T) {
+	v := newVersioned(t, Config{attributesWait: time.Millisecond})
+	v.save("a", "content")
+	slow := &slowHead{Bucket: v.fs.bucket, asked: make(chan struct{}), on: make(chan struct{})}
+	v.fs.bucket = slow
+	slow.held.Store(true)
+	v.chmod("a", 0o600)
+	<-slow.asked
+	synced := make(chan error, 1)
+	go func() { synced <- v.fs.Sync(context.Background()) }()
+	select {
+	case err := <-synced:
+		t.Errorf("sync has not waited: %v", err)
+		synced <- nil
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(slow.on)
+	if err := <-synced; err != nil {
+		t.Error(err)
+	}
+	v.has("a", map[string]string{"mode": mode600})
+}
+
 // TestLinkIsRenamedWhileItsAttributesAreWritten has these written between the copy
 // and the delete of a rename.
 func TestLinkIsRenamedWhileItsAttributesAreWritten(t *testing.T) {
