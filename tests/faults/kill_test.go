@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,24 +47,25 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		if err := os.Mkdir(m.Path(w.name), 0o755); err != nil {
 			t.Fatalf("seed %d, run %d: %v", seed, run, err)
 		}
-		killer := &killer{t: t, m: m, next: s.Proxy.Upstream(), at: int64(1 + rnd.IntN(8)), moment: moment(rnd.IntN(3))}
+		killer := newKiller(s.Proxy.Upstream(), m.PID(), 1+rnd.IntN(8), moment(rnd.IntN(3)))
 		s.Proxy.Harm(killer)
 		steps := 3 + rnd.IntN(6)
 		for range steps {
 			if err := w.step(); err != nil {
-				if !killer.done.Load() {
+				if !killer.struck() {
 					t.Fatalf("seed %d, run %d: %v though nobody was killed\n%s", seed, run, err, strings.Join(w.history, "\n"))
 				}
 				break
 			}
 		}
 		s.Proxy.Harm(nil)
-		if killer.done.Load() {
+		if killer.struck() {
 			inFlight++
 		} else {
 			m.Signal(t, syscall.SIGKILL)
 		}
 		m.Wait(t)
+		killer.under.Wait()
 		if err := w.verify(t); err != nil {
 			t.Fatalf("seed %d, run %d, killed %s request %d: %v\n%s", seed, run, killer.moment, killer.at, err, strings.Join(w.history, "\n"))
 		}
@@ -94,25 +96,31 @@ func (m moment) String() string { return [...]string{"before", "during", "after"
 
 // killer kills the mount's process at its n-th request from now.
 type killer struct {
-	t      *testing.T
-	m      *harness.Mount
 	next   http.RoundTripper
+	pid    int
 	at     int64
 	moment moment
 
-	seen atomic.Int64
-	done atomic.Bool
-	once sync.Once
+	seen  atomic.Int64
+	under sync.WaitGroup // requests that the server may have; it may do them after their sender is dead
+	done  chan struct{}  // closed when the process is killed
+}
+
+func newKiller(next http.RoundTripper, pid, at int, when moment) *killer {
+	return &killer{next: next, pid: pid, at: int64(at), moment: when, done: make(chan struct{})}
 }
 
 var errKilled = errors.New("the client was killed")
 
 func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
+	k.under.Add(1)
+	defer k.under.Done()
 	n := k.seen.Add(1)
 	switch {
-	case n < k.at:
-		return k.next.RoundTrip(r)
+	case n < k.at: // also when its sender dies meanwhile, the answer is waited for
+		return k.next.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 	case n > k.at:
+		<-k.done // a process that lives on would take this for trouble that passes
 		return nil, errKilled
 	}
 	switch k.moment {
@@ -126,15 +134,19 @@ func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
 			resp.Body.Close()
 		}
 	}
-	k.kill()
+	close(k.done) // first, for an operation that the death ends is then looked at
+	syscall.Kill(k.pid, syscall.SIGKILL)
 	return nil, errKilled
 }
 
-func (k *killer) kill() {
-	k.once.Do(func() {
-		k.done.Store(true)
-		syscall.Kill(k.m.PID(), syscall.SIGKILL)
-	})
+// struck says whether the process was killed at the request.
+func (k *killer) struck() bool {
+	select {
+	case <-k.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // failing is the end of a body whose sender has died.
@@ -407,7 +419,7 @@ func sum(data []byte) string {
 // when it begins.
 func awaitNoUploads(t *testing.T, client *harness.Client) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		pending, err := client.Pending(t.Context())
 		if err != nil {
 			t.Fatal(err)
