@@ -111,6 +111,9 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// OneRequestEach makes each connection end with the answer to its first request.
+func (p *Proxy) OneRequestEach() { p.server.SetKeepAlivesEnabled(false) }
+
 // Requests returns those since the last Reset, in the order they came.
 func (p *Proxy) Requests() []Request {
 	p.mu.Lock()
