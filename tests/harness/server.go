@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -70,13 +71,17 @@ func NewDirectServer(t testing.TB) *Server {
 	return s
 }
 
-// FreeAddress is a host:port of loopback that nobody listens on.
+// FreeAddress is a host:port of loopback that nobody listens on. The port is none of
+// those that the kernel gives to whoever asks for any, tests and connections by the
+// hundred: one of them could get it before the caller does.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", errors.New("no port of a hundred is free")
 }
 
 // NewServerWith is NewServer with everything to choose.
