@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func TestRotateUnderARunningProgram(t *testing.T) {
 
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	var written int
+	var count atomic.Int64
 	wg.Go(func() {
 		for {
 			select {
@@ -84,17 +85,22 @@ func TestRotateUnderARunningProgram(t *testing.T) {
 				return
 			default:
 			}
-			if err := os.WriteFile(m.Path(fmt.Sprintf("file-%d", written)), harness.Noise(uint64(written), 5000), 0o644); err != nil {
-				t.Errorf("write %d: %v", written, err)
+			n := count.Load()
+			if err := os.WriteFile(m.Path(fmt.Sprintf("file-%d", n)), harness.Noise(uint64(n), 5000), 0o644); err != nil {
+				t.Errorf("write %d: %v", n, err)
 				return
 			}
-			written++
+			count.Add(1)
 		}
 	})
 	r := c.run("rotate", "files")
-	time.Sleep(200 * time.Millisecond) // some writes after it
+	before := count.Load()
+	for deadline := time.Now().Add(time.Minute); count.Load() < before+10 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond) // some writes after it
+	}
 	close(stop)
 	wg.Wait()
+	written := int(count.Load())
 	if r.Status != 0 {
 		t.Fatalf("rotate: status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
@@ -102,8 +108,8 @@ func TestRotateUnderARunningProgram(t *testing.T) {
 	if len(keys) != 1 || keys[0] == old[0] {
 		t.Errorf("keys were %v and are %v", old, keys)
 	}
-	if found := c.bucket.Keys(t, "file-"); len(found) != written || written < 10 {
-		t.Errorf("%d files were written and %d are there", written, len(found))
+	if found := c.bucket.Keys(t, "file-"); len(found) != written || written < int(before)+10 {
+		t.Errorf("%d files were written, %d of them before the key was replaced, and %d are there", written, before, len(found))
 	}
 	c.noSecret(m, r.Stdout, r.Stderr)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -51,7 +52,7 @@ func startBrowser(t *testing.T) *browser {
 	b.origin = srv.URL
 	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-		"--remote-debugging-port=0", "--user-data-dir="+t.TempDir(), b.origin)
+		"--remote-debugging-port=0", "--user-data-dir="+profile(t), b.origin)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -62,6 +63,27 @@ func startBrowser(t *testing.T) *browser {
 		srv.CloseClientConnections()
 	})
 	return b
+}
+
+// profile is a directory for a browser, whose helpers may write there for a moment
+// after they were killed.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cgs3fs-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(30 * time.Second)
+		for err := os.RemoveAll(dir); err != nil; err = os.RemoveAll(dir) {
+			if time.Now().After(deadline) {
+				t.Error(err)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return dir
 }
 
 func (b *browser) serve(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +100,10 @@ func (b *browser) serve(w http.ResponseWriter, r *http.Request) {
 	case "/result":
 		result, err := io.ReadAll(r.Body)
 		if err == nil {
-			b.results <- string(result)
+			select {
+			case b.results <- string(result):
+			case <-r.Context().Done():
+			}
 		}
 	default:
 		http.NotFound(w, r)
@@ -89,7 +114,7 @@ func (b *browser) serve(w http.ResponseWriter, r *http.Request) {
 // could see of the answer.
 func (b *browser) fetch(errand string) string {
 	b.t.Helper()
-	patience := time.After(60 * time.Second) // it may have to start first
+	patience := time.After(3 * time.Minute) // it may have to start first
 	select {
 	case b.errands <- errand:
 	case <-patience:

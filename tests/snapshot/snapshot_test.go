@@ -125,7 +125,7 @@ func TestKilledRunIsResumed(t *testing.T) {
 // awaitCopies waits until a run has copied that many objects, or has ended.
 func awaitCopies(t testing.TB, d *desk, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for time.Now().Before(deadline) {
 		if keys := d.Keys(t, "data/"); len(keys) > n || len(d.Keys(t, "data/.cgs3fs/")) > 3 {
 			return
