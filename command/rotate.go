@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/cgs3fs/cgs3fs/creds"
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -154,8 +153,8 @@ func moveMounts(bucket, oldID string) (moved, stuck []string, err error) {
 			return m.status()
 		})
 		switch {
-		case errors.Is(err, unix.ENOTCONN):
-			// dead: it uses no key any more
+		case err != nil && isDead(m.dir):
+			// it uses no key any more
 		case err != nil || s.More.KeyID == oldID:
 			stuck = append(stuck, m.dir)
 		default:

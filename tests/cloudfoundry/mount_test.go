@@ -143,6 +143,22 @@ func TestRotateKeepsAKeyThatAMountNeeds(t *testing.T) {
 	c.noSecret(other, r.Stdout, r.Stderr)
 }
 
+// A mount whose program has died uses no key any more, and is no reason to keep it.
+func TestRotateMindsNoDeadMount(t *testing.T) {
+	c := newCloud(t)
+	instance, _ := c.service("files", "")
+	dead := c.server.MountWith(t, c.bucket.Bucket, harness.MountOptions{
+		Flags: []string{"--service", "files", "--create-key"}, Home: c.home, Env: c.env(), Unsaved: true,
+	})
+	old := c.Keys(instance)
+	dead.Signal(t, syscall.SIGKILL)
+	dead.Wait(t)
+	r := c.run("rotate", "files")
+	if keys := c.Keys(instance); r.Status != 0 || len(keys) != 1 || keys[0] == old[0] {
+		t.Errorf("status %d, keys were %v and are %v\n%s%s", r.Status, old, keys, r.Stdout, r.Stderr)
+	}
+}
+
 // A key is deleted behind the mount's back, and another one made: the mount
 // goes on with it, without being told.
 func TestMountFindsTheNextKey(t *testing.T) {
