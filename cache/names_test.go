@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -316,6 +317,17 @@ func TestDropTreeDropsByPrefix(t *testing.T) {
 	}
 }
 
+// processorTime is what this process has used of it, which a machine that is busy
+// with others does not add to.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano())
+}
+
 // Removing a tree from its leaves up must not look through all of it each time.
 func TestRemovingATreeOfDirectoriesIsFast(t *testing.T) {
 	n := NewNames[int](NamesConfig{TTL: time.Hour, MaxBytes: 1 << 30})
@@ -323,11 +335,11 @@ func TestRemovingATreeOfDirectoriesIsFast(t *testing.T) {
 	for i := range many {
 		n.Begin(fmt.Sprintf("a/b/%d/", i)).Done(nil)
 	}
-	start := time.Now()
+	start := processorTime(t)
 	for i := range many {
 		n.DropTree(fmt.Sprintf("a/b/%d/", i))
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := processorTime(t) - start; d > 10*time.Second {
 		t.Errorf("took %v", d)
 	}
 	if s := n.Stats(); s.Directories != 0 || s.Bytes != 0 {
@@ -421,7 +433,7 @@ func TestLargeDirectoryStaysFast(t *testing.T) {
 		many = append(many, Named[int]{Name: fmt.Sprintf("%06d", i)})
 	}
 	n.Begin("d/").Done(many)
-	start := time.Now()
+	start := processorTime(t)
 	for i := range 10_000 {
 		n.Put("d/", fmt.Sprintf("n%06d", i), i)
 		wantVerdict(t, n, "nothing", Absent, testTTL)
@@ -432,7 +444,7 @@ func TestLargeDirectoryStaysFast(t *testing.T) {
 	for range 10_000 {
 		n.Dir("d/") // unchanged
 	}
-	if d := time.Since(start); d > 20*time.Second {
+	if d := processorTime(t) - start; d > 20*time.Second {
 		t.Errorf("took %v", d)
 	}
 	if got, _, _ := n.Dir("d/"); len(got) != 110_000 || !slices.IsSortedFunc(got, byName) {
