@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
@@ -13,6 +14,10 @@ import (
 // The content, which may be terabytes, is not fetched for a descriptor that is
 // about to end.
 func TestClosedFileIsRemovedWithoutFetchingIt(t *testing.T) {
+	synctest.Test(t, removeClosedFiles) // where what is a little late is not later
+}
+
+func removeClosedFiles(t *testing.T) {
 	mem := simBucket()
 	mem.PutBytes("read", []byte(strings.Repeat("content ", 100)))
 	m := newSimMount(t, mem, privateDir(t), simConfig{})
@@ -52,6 +57,10 @@ func TestClosedFileIsRemovedWithoutFetchingIt(t *testing.T) {
 // A program that writes, closes and truncates by name finds the bucket up to
 // date, too.
 func TestTruncateAfterCloseIsSavedWhenItReturns(t *testing.T) {
+	synctest.Test(t, truncateClosedFile)
+}
+
+func truncateClosedFile(t *testing.T) {
 	mem := simBucket()
 	mem.PutBytes("file", []byte("0123456789"))
 	m := newSimMount(t, mem, privateDir(t), simConfig{})
