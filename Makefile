@@ -60,7 +60,7 @@ unit:
 	@GO='$(GO)' bash .ci/unit $(TESTFLAGS)
 
 mounted:
-	cd tests && $(GO) test -count=1 -timeout=20m $(TESTFLAGS) ./...
+	cd tests && $(GO) test -count=1 -timeout=60m $(TESTFLAGS) ./...
 
 demo:
 	@bash .ci/deps fuse3
