@@ -136,7 +136,7 @@ func (f *FS) detachReplaced(dir *node, name, before string, e entry) {
 	}
 	s := n.file.state()
 	clean := !s.orphan && (s.draft == nil || !s.draft.Dirty())
-	if clean && s.base.ETag != "" && s.base.ETag == before && s.base.ETag != e.etag {
+	if clean && s.base.ETag != "" && s.base.ETag == before && s.base.ETag != e.etag && !n.isRewriting() {
 		f.tree.unlinkLocked(n)
 	}
 }
@@ -244,7 +244,9 @@ func (e entry) version() version { return version{e.etag, e.drafted} }
 
 // owns tells whether what this mount did to the attributes counts for v: what it
 // did to a version that somebody else replaced went with that. n.mu must be held.
-func (n *node) owns(v version) bool { return n.own != nil && (v.drafted || n.own.etag == v.etag) }
+func (n *node) owns(v version) bool {
+	return n.own != nil && (v.drafted || n.rewriting || v.etag == n.own.etag || v.etag != "" && v.etag == n.own.was)
+}
 
 // ownOf is what this mount did to v, made if need be. n.mu must be held.
 func (n *node) ownOf(v version) *owned {
@@ -362,7 +364,9 @@ func (n *node) written(saved owned, etag string, mtime time.Time) {
 	if n.own == nil {
 		n.own = &owned{}
 	}
-	n.own.etag = etag
+	if n.own.etag != etag {
+		n.own.was, n.own.etag = n.own.etag, etag
+	}
 	n.saves++
 	n.own.dirty = !saved.same(n.own)
 	if n.own.posix.has&hasMtime == 0 {

@@ -49,6 +49,8 @@ func (f *FS) saveAttributes(ctx context.Context, n *node) error {
 		return nil
 	}
 	attrs := own.apply(info.Attributes, p.key, n.kind, time.Time{})
+	n.setRewriting(true)
+	defer n.setRewriting(false)
 	copied, err := f.copy(ctx, info.Object, p.key, s3.CopyOptions{Attributes: &attrs, StorageClass: info.StorageClass, IfMatch: info.ETag})
 	if errors.Is(err, s3.ErrChanged) {
 		f.outdated(n, own)

@@ -27,12 +27,13 @@ type node struct {
 	link     string // of a symbolic link: the version that its target is of
 	file     *file  // of a regular file that is open or has unsaved bytes
 
-	mu     sync.Mutex
-	own    *owned // guarded by mu; nil if this mount changed nothing
-	saves  int    // guarded by mu; how often this mount gave it another version
-	pages  string // guarded by mu; the ETag of the version whose pages the kernel may hold
-	lost   error  // guarded by mu; a save that failed when nobody could be told
-	target string // guarded by mu; of a link, once it is known
+	mu        sync.Mutex
+	own       *owned // guarded by mu; nil if this mount changed nothing
+	saves     int    // guarded by mu; how often this mount gave it another version
+	rewriting bool   // guarded by mu; this mount is about to learn which version its attributes made
+	pages     string // guarded by mu; the ETag of the version whose pages the kernel may hold
+	lost      error  // guarded by mu; a save that failed when nobody could be told
+	target    string // guarded by mu; of a link, once it is known
 }
 
 // owned is what this mount itself did to a file's attributes. It counts while
@@ -42,6 +43,7 @@ type owned struct {
 	xattr map[string]string // user metadata set (text) …
 	gone  map[string]bool   // … and removed
 	etag  string
+	was   string // what etag was before this mount's last save, which an answer on its way may still tell
 	dirty bool
 	atime time.Time
 }
@@ -51,6 +53,19 @@ func (n *node) saved() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.saves
+}
+
+// isRewriting says whether a version that nobody knows may be this mount's own.
+func (n *node) isRewriting() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rewriting
+}
+
+func (n *node) setRewriting(rewriting bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rewriting = rewriting
 }
 
 // cached is the version whose pages the kernel may hold.

@@ -316,6 +316,58 @@ func TestAttributesSetWhileTheFileIsSaved(t *testing.T) {
 	v.has("a", map[string]string{"colour": "red"})
 }
 
+// slowCopy keeps the answer of the next copy back.
+type slowCopy struct {
+	s3.Bucket
+	done chan struct{}
+	on   chan struct{}
+}
+
+func (b *slowCopy) Copy(ctx context.Context, src s3.Source, dst string, o s3.CopyOptions) (s3.Info, error) {
+	info, err := b.Bucket.Copy(ctx, src, dst, o)
+	close(b.done)
+	<-b.on
+	return info, err
+}
+
+// TestOwnAttributesAreNotSomebodyElsesVersion looks at an open file when its
+// attributes are in the bucket, under a new ETag, and the mount does not know it yet.
+func TestOwnAttributesAreNotSomebodyElsesVersion(t *testing.T) {
+	v := newVersioned(t, Config{TTL: time.Microsecond, NegativeTTL: time.Microsecond})
+	v.save("a", "content")
+	slow := &slowCopy{Bucket: v.fs.bucket, done: make(chan struct{}), on: make(chan struct{})}
+	v.fs.bucket = slow
+	f := v.open("a", syscall.O_RDONLY)
+	v.chmod("a", 0o600)
+	synced := make(chan error, 1)
+	go func() { synced <- v.fs.Sync(context.Background()) }()
+	<-slow.done
+	for range 2 {
+		n, errno := v.k.find("a", true)
+		v.ok(errno)
+		if n.id != f.inode.id {
+			t.Error("the name leads to another inode")
+		}
+		v.k.put(n)
+		if a, errno := v.k.stat("a"); errno != 0 || a.Mode&0o777 != 0o600 {
+			t.Errorf("mode %o, %v", a.Mode, errno)
+		}
+	}
+	v.setxattr("a", "user.colour", "red")
+	close(slow.on)
+	if err := <-synced; err != nil {
+		t.Error(err)
+	}
+	slow.done, slow.on = make(chan struct{}), make(chan struct{})
+	close(slow.on)
+	if got, errno := f.read(0, 100); got != "content" {
+		t.Errorf("the open file reads %q, %v", got, errno)
+	}
+	v.ok(f.close())
+	v.written()
+	v.has("a", map[string]string{"mode": mode600, "colour": "red"})
+}
+
 // TestSyncWaitsForAttributesThatAreBeingWritten syncs while they are written without
 // having been asked for.
 func TestSyncWaitsForAttributesThatAreBeingWritten(t *testing.T) {
