@@ -205,7 +205,7 @@ func (w *simWorld) read(op simOp, fd *simFD) string {
 		return ""
 	}
 	now := held(w.bucket, st.key)
-	if w.fired || st.badRead || st.loose || st.dirty && st.conflict(now) || !st.dirty && now != st.content {
+	if w.fired || st.badRead || st.loose || st.replaced || st.dirty && st.conflict(now) || !st.dirty && now != st.content {
 		return ""
 	}
 	return wrong("read", errno, "nothing had failed")

@@ -110,11 +110,14 @@ type simWorld struct {
 	slots   []*simFD
 	states  map[simKey]*simState
 	foreign []map[string]time.Time // by mount: when others last changed a key
-	saved   []simSaved             // what must be in a recovery directory
-	stamp   int                    // makes every write's bytes unique
-	steps   int
-	stop    bool            // what happened can't be told for sure: no more steps
-	results []syscall.Errno // since they were last looked at, for a trace
+
+	actor    int               // the mount of the last step, -1 for somebody else
+	versions map[string]string // the ETags before it
+	saved    []simSaved        // what must be in a recovery directory
+	stamp    int               // makes every write's bytes unique
+	steps    int
+	stop     bool            // what happened can't be told for sure: no more steps
+	results  []syscall.Errno // since they were last looked at, for a trace
 }
 
 type simSaved struct {
@@ -295,8 +298,9 @@ func (w *simWorld) noteForeign(mount int, key string) {
 func (w *simWorld) step(op simOp) string {
 	w.steps++
 	w.bucket, w.after, w.fired = w.snapshot(), nil, false
-	for _, st := range w.states {
-		st.replaced = st.replaced || st.conflict(held(w.bucket, st.key))
+	w.noteReplaced()
+	if w.actor = op.mount; op.do == "put" || op.do == "delete" {
+		w.actor = -1
 	}
 	for _, m := range w.mounts {
 		m.faulty.SetPlan(op.fault.plan())
@@ -312,6 +316,21 @@ func (w *simWorld) step(op simOp) string {
 		}
 	}
 	return problem
+}
+
+// noteReplaced finds the open files whose versions somebody else has replaced in
+// the last step, be it by the same content.
+func (w *simWorld) noteReplaced() {
+	versions := map[string]string{}
+	for _, key := range w.mem.Keys() {
+		info, _ := w.mem.Head(context.Background(), key)
+		versions[key] = info.ETag
+	}
+	for _, st := range w.states {
+		other := w.actor != st.mount && versions[st.key] != w.versions[st.key]
+		st.replaced = st.replaced || other || st.conflict(held(w.bucket, st.key))
+	}
+	w.versions = versions
 }
 
 func (w *simWorld) dispatch(op simOp) string {
