@@ -110,7 +110,7 @@ type FS struct {
 	walks    walks
 	siblings siblings
 	failures failures
-	rescued  atomic.Int64 // files that went to the recovery directory
+	rescued  recovered
 	rescues  atomic.Int64 // attempts at that; they number the files
 
 	began    time.Time

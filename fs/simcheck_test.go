@@ -263,7 +263,7 @@ func runHistory(t *testing.T, ops []simOp, variant int, totals *simTotals, trace
 		}
 		for _, m := range w.mounts {
 			totals.calls, totals.faulted, totals.failed = totals.calls+m.tries, totals.faulted+m.bad, totals.failed+m.fired
-			totals.rescued += int(m.fs.Rescued())
+			totals.rescued += m.fs.Rescued()
 		}
 		totals.steps += w.steps
 	})

@@ -276,7 +276,7 @@ func (w *simWorld) call(mount int, do func() syscall.Errno) syscall.Errno {
 func (w *simWorld) counts() (failures, rescued int) {
 	for _, m := range w.mounts {
 		failures += m.failures()
-		rescued += int(m.fs.Rescued())
+		rescued += m.fs.Rescued()
 	}
 	return failures, rescued
 }

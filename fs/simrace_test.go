@@ -157,7 +157,7 @@ func TestEditsInPlaceAreNeverLostSilently(t *testing.T) {
 	if lines := strings.Count(string(final), "\n"); lines != len(acked)+1 {
 		t.Errorf("%d lines are there, %d were acknowledged", lines-1, len(acked))
 	}
-	if kept := mounts[0].fs.Rescued() + mounts[1].fs.Rescued(); kept != refused.Load() {
+	if kept := mounts[0].fs.Rescued() + mounts[1].fs.Rescued(); int64(kept) != refused.Load() {
 		t.Errorf("%d closes were refused, and %d contents were kept", refused.Load(), kept)
 	}
 	t.Logf("%d lines acknowledged, %d refused and kept", len(acked), refused.Load())

@@ -114,7 +114,7 @@ func (fl *file) putAside(d *transfer.Draft, cause error) error {
 	if err != nil {
 		return err
 	}
-	f.rescued.Add(1)
+	f.rescued.add(filepath.Join(f.cfg.RecoveryDir, name+".json"))
 	f.log.Error("could not be saved; the data is kept: see cgs3fs recover", "path", path, "kept", filepath.Join(f.cfg.RecoveryDir, name), "cause", cause)
 	return nil
 }
@@ -127,8 +127,28 @@ func (n *node) tell(err error) {
 	n.lost = fmt.Errorf("the last save failed: %w", err)
 }
 
-// Rescued is how many files went to the recovery directory.
-func (f *FS) Rescued() int64 { return f.rescued.Load() }
+// recovered is the sidecars of the files that went to the recovery directory.
+type recovered struct {
+	mu    sync.Mutex
+	paths []string // guarded by mu
+}
+
+func (r *recovered) add(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.paths = append(r.paths, path)
+}
+
+// Rescued is how many files went to the recovery directory and are there still.
+func (f *FS) Rescued() int {
+	f.rescued.mu.Lock()
+	defer f.rescued.mu.Unlock()
+	f.rescued.paths = slices.DeleteFunc(f.rescued.paths, func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, os.ErrNotExist) // somebody took care of it
+	})
+	return len(f.rescued.paths)
+}
 
 // forgetVersion makes the next open and stat ask the bucket again.
 func (f *FS) forgetVersion(fl *file) {

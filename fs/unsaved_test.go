@@ -2,6 +2,8 @@ package fs
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -85,6 +87,13 @@ func TestConflictIsOfOneFileOnly(t *testing.T) {
 	}
 	if n := m.fs.Rescued(); n != 1 {
 		t.Errorf("%d files were put aside", n)
+	}
+	files, _ := filepath.Glob(filepath.Join(m.recovery, "*"))
+	for _, path := range files {
+		os.Remove(path) // as recover does when it has uploaded one
+	}
+	if n := m.fs.Rescued(); n != 0 {
+		t.Errorf("%d files are kept when they have been recovered", n)
 	}
 	if errno := theirs.close(); errno != syscall.ESTALE {
 		t.Errorf("closing the one that was changed: %v", errno)

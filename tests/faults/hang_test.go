@@ -155,7 +155,9 @@ func recoverAll(t *testing.T, m *harness.Mount, bucket string) {
 			t.Errorf("%s: status %d\n%s%s", args[0], r.Status, r.Stdout, r.Stderr)
 		}
 	}
-	m.Wait(t) // the mount itself ends by saying what it could not save
+	if status := m.Wait(t); status != 0 {
+		t.Errorf("the mount ended with status %d although all is saved", status)
+	}
 }
 
 // A short run of 503, 500, cut bodies and lost answers reaches no program.
