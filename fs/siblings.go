@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -34,14 +35,50 @@ type siblings struct {
 	early  map[string]*early // guarded by mu; by key
 }
 
-// trail is one directory whose files are being opened.
+// trail is one directory whose files are being opened, in the order of their
+// names, or of their inodes' numbers, as cp -r does it.
 type trail struct {
-	names []cache.Named[entry] // as listed when it began
-	at    int                  // the last one opened
-	run   int                  // how many were opened in order
-	asked int                  // all before it were opened ahead or passed
-	last  time.Time
-	pace  time.Duration // from one file to the next, of late
+	names  []cache.Named[entry] // as listed when it began
+	dir    uint64               // the directory's inode
+	byIno  []int32              // places in names in the order of inodes, once that was tried
+	inodes bool                 // that is the order of the walk
+	at     int                  // the last one opened
+	run    int                  // how many were opened in order
+	asked  int                  // all before it were opened ahead or passed
+	last   time.Time
+	pace   time.Duration // from one file to the next, of late
+}
+
+// nth is the n-th name in the order of the walk.
+func (t *trail) nth(n int) cache.Named[entry] {
+	if t.inodes {
+		n = int(t.byIno[n])
+	}
+	return t.names[n]
+}
+
+// find is the place of a name in the order of the walk.
+func (t *trail) find(name string) int {
+	var at int
+	if t.inodes {
+		at, _ = slices.BinarySearchFunc(t.byIno, inoOf(t.dir, name), func(i int32, ino uint64) int { return cmp.Compare(inoOf(t.dir, t.names[i].Name), ino) })
+	} else {
+		at, _ = slices.BinarySearchFunc(t.names, name, func(n cache.Named[entry], name string) int { return strings.Compare(n.Name, name) })
+	}
+	return at
+}
+
+// turn tries the other order.
+func (t *trail) turn() {
+	if t.inodes = !t.inodes; !t.inodes || t.byIno != nil {
+		return
+	}
+	inos := make([]uint64, len(t.names))
+	t.byIno = make([]int32, len(t.names))
+	for i, n := range t.names {
+		inos[i], t.byIno[i] = inoOf(t.dir, n.Name), int32(i)
+	}
+	slices.SortFunc(t.byIno, func(a, b int32) int { return cmp.Compare(inos[a], inos[b]) })
 }
 
 // early is a file that was opened before its program asked. Until that takes it
@@ -63,12 +100,16 @@ type early struct {
 func (t *trail) step(name string, now time.Time, age time.Duration) int {
 	t.pace = (3*t.pace + now.Sub(t.last)) / 4
 	t.last = now
-	rest := t.names[min(t.at+1, len(t.names)):]
-	if i := slices.IndexFunc(rest[:min(siblingSkip, len(rest))], func(n cache.Named[entry]) bool { return n.Name == name }); i >= 0 {
-		t.at += 1 + i
+	next := t.at + 1
+	for next < min(t.at+1+siblingSkip, len(t.names)) && t.nth(next).Name != name {
+		next++
+	}
+	if next < min(t.at+1+siblingSkip, len(t.names)) {
+		t.at = next
 		t.run++
 	} else {
-		t.at, _ = slices.BinarySearchFunc(t.names, name, func(n cache.Named[entry], name string) int { return strings.Compare(n.Name, name) })
+		t.turn()
+		t.at = t.find(name)
 		t.run, t.asked = 1, 0
 	}
 	if t.run < siblingRun {
@@ -126,13 +167,13 @@ func (f *FS) openSiblings(n *node, now time.Time) {
 	defer s.mu.Unlock()
 	t := s.trails[prefix]
 	if t == nil || now.Sub(t.last) > walkPause {
-		if t = f.newTrail(prefix, now); t == nil {
+		if t = f.newTrail(dir, prefix, now); t == nil {
 			return
 		}
 	}
 	more := t.step(name, now, f.cfg.aheadAge)
 	for t.asked = max(t.asked, t.at+1); t.asked < min(t.at+1+more, len(t.names)); t.asked++ {
-		next := t.names[t.asked]
+		next := t.nth(t.asked)
 		if next.Entry.kind != kindFile || next.Entry.size > siblingSize || f.tree.isOpen(dir, next.Name) {
 			continue
 		}
@@ -144,7 +185,7 @@ func (f *FS) openSiblings(n *node, now time.Time) {
 }
 
 // newTrail begins one, if the directory's names are known. s.mu must be held.
-func (f *FS) newTrail(prefix string, now time.Time) *trail {
+func (f *FS) newTrail(dir *node, prefix string, now time.Time) *trail {
 	names, _, ok := f.names.Dir(prefix)
 	if !ok {
 		return nil
@@ -157,7 +198,7 @@ func (f *FS) newTrail(prefix string, now time.Time) *trail {
 	if s.trails == nil || len(s.trails) >= trailsMost || held > trailNames {
 		s.trails = map[string]*trail{} // they are soon found again
 	}
-	t := &trail{names: names, at: len(names), last: now}
+	t := &trail{names: names, dir: dir.ino, at: len(names), inodes: true, last: now}
 	s.trails[prefix] = t
 	return t
 }

@@ -1,9 +1,12 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -43,8 +46,26 @@ func (r *rig) early() int {
 }
 
 func TestFilesOfAWalkAreOpenedAhead(t *testing.T) {
+	t.Run("by name", func(t *testing.T) {
+		walkAhead(t, func(a, b os.FileInfo) int { return strings.Compare(a.Name(), b.Name()) })
+	})
+	t.Run("by inode, as cp -r does", func(t *testing.T) {
+		walkAhead(t, func(a, b os.FileInfo) int {
+			return cmp.Compare(a.Sys().(*syscall.Stat_t).Ino, b.Sys().(*syscall.Stat_t).Ino)
+		})
+	})
+}
+
+func walkAhead(t *testing.T, order func(a, b os.FileInfo) int) {
 	const files = 100
 	r := walked(t, files, Config{aheadAge: time.Hour})
+	var infos []os.FileInfo
+	for i := range files {
+		info, err := os.Stat(r.path(fmt.Sprintf("d/%03d", i)))
+		r.must(err)
+		infos = append(infos, info)
+	}
+	slices.SortFunc(infos, order)
 	var waiting, together atomic.Int64
 	r.faulty.SetPlan(s3test.Plan{
 		Rules: []s3test.Rule{{Op: s3.OpGet, Fault: s3test.Fault{Delay: 50 * time.Millisecond}}},
@@ -58,8 +79,8 @@ func TestFilesOfAWalkAreOpenedAhead(t *testing.T) {
 		},
 	})
 	began := time.Now()
-	for i := range files {
-		r.wantFile(i)
+	for _, info := range infos {
+		r.read("d/" + info.Name())
 	}
 	t.Logf("%d files at 50 ms took %v", files, time.Since(began))
 	if n := together.Load(); n < files*3/4 {

@@ -22,7 +22,7 @@ func TestTrailsHoldFewNames(t *testing.T) {
 		prefix := fmt.Sprint(d, "/")
 		v.fs.names.Begin(prefix).Done(names)
 		v.fs.siblings.mu.Lock()
-		if v.fs.newTrail(prefix, time.Now()) == nil {
+		if v.fs.newTrail(v.fs.tree.root, prefix, time.Now()) == nil {
 			t.Error("no trail of a directory whose names are known")
 		}
 		held := 0
