@@ -46,7 +46,7 @@ func (p *mountPlan) assemble(c *cli.Context, b *opened, log *slog.Logger) (*engi
 	}); err != nil {
 		return nil, errors.Join(fail(statusOf(err), "the cache directory can't be used: %w", err), e.closeAll())
 	}
-	view, err := newSnapshotView(b.bucket, b.binding.Prefix)
+	view, err := newSnapshotView(b.bucket, b.binding.Bucket, b.binding.Prefix)
 	if err != nil {
 		return nil, errors.Join(err, e.closeAll())
 	}

@@ -121,7 +121,7 @@ func (s *snapshotSession) fullDue(c *cli.Context, every time.Duration) (bool, er
 		return false, err
 	}
 	for _, info := range snapshot.Existing(list) {
-		if info.Mode == snapshot.Full && s.now().Sub(info.Started).Abs() < every {
+		if info.Mode == snapshot.Full && s.store.Ours(info) && s.now().Sub(info.Started).Abs() < every {
 			return false, nil
 		}
 	}

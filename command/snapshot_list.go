@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +42,7 @@ func snapshotList(c *cli.Context, open snapshotOpener) error {
 	} else if len(list) == 0 {
 		notef(c, "there are no snapshots in %s below %s", s.cfg.DestName, c.String("prefix"))
 	} else {
-		err = printTable(s.out, listRows(list))
+		err = printTable(s.out, listRows(list, s.store.Ours))
 	}
 	if err != nil || maxAge == 0 {
 		return err
@@ -59,7 +60,7 @@ func openReading(c *cli.Context, open snapshotOpener, n, m int) (*snapshotSessio
 func (s *snapshotSession) tooOld(list []snapshot.Info, maxAge time.Duration) error {
 	newest := time.Time{}
 	for _, info := range list {
-		if info.State == snapshot.Complete && info.Mode != snapshot.Safety && info.Started.After(newest) && info.Started.Sub(s.now()) <= maxAge {
+		if info.State == snapshot.Complete && s.store.Ours(info) && info.Mode != snapshot.Safety && info.Started.After(newest) && info.Started.Sub(s.now()) <= maxAge {
 			newest = info.Started
 		}
 	}
@@ -72,7 +73,9 @@ func (s *snapshotSession) tooOld(list []snapshot.Info, maxAge time.Duration) err
 	return nil
 }
 
-func listRows(list []snapshot.Info) [][]string {
+// listRows says whose each snapshot is only where some are of another bucket.
+func listRows(list []snapshot.Info, ours func(snapshot.Info) bool) [][]string {
+	mixed := slices.ContainsFunc(list, func(i snapshot.Info) bool { return !ours(i) })
 	rows := [][]string{{"SNAPSHOT", "STATE", "STARTED", "OBJECTS", "SIZE", "OWN", "KIND", "NOTE"}}
 	for _, info := range list {
 		rows = append(rows, []string{
@@ -80,6 +83,12 @@ func listRows(list []snapshot.Info) [][]string {
 			humanize.Comma(info.Objects), humanize.IBytes(uint64(info.Bytes)), humanize.IBytes(uint64(info.OwnBytes)),
 			string(info.Mode), noteText(info),
 		})
+	}
+	if mixed {
+		rows[0] = slices.Insert(rows[0], 1, "OF")
+		for i, info := range list {
+			rows[i+1] = slices.Insert(rows[i+1], 1, info.Source)
+		}
 	}
 	return rows
 }

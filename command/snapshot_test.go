@@ -132,6 +132,30 @@ func TestSnapshotCommandsMistakes(t *testing.T) {
 	d.want(exitRefused, "anybody may read", "create")
 }
 
+// TestSnapshotsOfAnotherBucket makes a snapshot that is in the place of this bucket's
+// one of another.
+func TestSnapshotsOfAnotherBucket(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitOK, "2026-11-23: 3 objects", "create")
+	const manifest = "data/.cgs3fs/2026-11-23/manifest.json"
+	data, _ := d.mem.Bytes(manifest)
+	theirs := strings.Replace(string(data), `"bucket": "bucket"`, `"bucket": "theirs"`, 1)
+	if theirs == string(data) {
+		t.Fatalf("the manifest is %s", data)
+	}
+	d.mem.PutBytes(manifest, []byte(theirs))
+	d.want(exitOK, "theirs  complete", "list")
+	d.want(exitNotFound, "no complete snapshot", "list", "--max-age", "8d")
+	d.want(exitNotFound, "none of these is of the bucket bucket", "restore", "latest")
+	d.want(exitRefused, "2026-11-23 is of the bucket theirs, and not of bucket; say where it is to go", "restore", "2026-11-23")
+	d.want(exitOK, "restored from 2026-11-23", "restore", "2026-11-23", "--to", "s3://bucket/theirs/")
+	d.want(exitOK, "keep  3 objects, 56 B  of the bucket theirs", "prune", "--keep-last", "1", "--dry-run")
+	d.want(exitOK, "2026-11-23T", "create")
+	d.want(exitOK, "bucket", "list")
+	d.want(exitOK, "", "list", "--max-age", "8d")
+	d.want(exitRefused, "no complete snapshot would be left of bucket", "delete", "latest")
+}
+
 func TestSnapshotRestoreCommand(t *testing.T) {
 	d := newSnapshotDesk(t)
 	d.want(exitOK, "3 objects", "create")

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,8 +30,8 @@ type snapshotView struct {
 	places []string                       // guarded by mu
 }
 
-func newSnapshotView(b s3.Bucket, prefix string) (*snapshotView, error) {
-	store, err := snapshot.Open(snapshot.Config{Source: b, ReadOnly: true})
+func newSnapshotView(b s3.Bucket, name, prefix string) (*snapshotView, error) {
+	store, err := snapshot.Open(snapshot.Config{Source: b, SourceName: name, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ const (
 	openViews = 8
 )
 
-// list is the complete snapshots, the oldest first.
+// list is the complete snapshots of this bucket, the oldest first.
 func (v *snapshotView) list(ctx context.Context) ([]snapshot.Info, error) {
 	v.mu.Lock()
 	ids, fresh := v.ids, time.Since(v.listed) < snapshotsHold
@@ -59,7 +60,7 @@ func (v *snapshotView) list(ctx context.Context) ([]snapshot.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids = snapshot.Existing(all)
+	ids = slices.DeleteFunc(snapshot.Existing(all), func(i snapshot.Info) bool { return !v.store.Ours(i) })
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ids, v.listed = ids, time.Now()

@@ -25,7 +25,7 @@ func TestSnapshotsAreShownBelowTheirRoot(t *testing.T) {
 	}
 	mem.PutBytes("docs/a", []byte("second"))
 
-	v, err := newSnapshotView(mem, "docs/")
+	v, err := newSnapshotView(mem, "bucket", "docs/")
 	if err != nil {
 		t.Fatal(err)
 	}

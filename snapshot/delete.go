@@ -58,13 +58,13 @@ func (s *Store) Delete(ctx context.Context, ids []ID, o DeleteOptions) (*Removal
 // plannedRemovals checks that ids may go.
 func plannedRemovals(list []Info, ids []ID) ([]Removal, error) {
 	var removals []Removal
-	complete, going := 0, 0
+	complete, going := map[string]int{}, map[string]int{} // by the bucket that they are of
 	for _, info := range list {
 		isGoing := slices.Contains(ids, info.ID)
 		if info.State == Complete && info.Mode != Safety {
-			complete++
+			complete[info.Source]++
 			if isGoing {
-				going++
+				going[info.Source]++
 			}
 		}
 		switch {
@@ -84,8 +84,10 @@ func plannedRemovals(list []Info, ids []ID) ([]Removal, error) {
 			}
 		}
 	}
-	if going > 0 && going == complete {
-		return nil, fmt.Errorf("%w: no complete snapshot would be left", ErrRefused)
+	for source, n := range going {
+		if n == complete[source] {
+			return nil, fmt.Errorf("%w: no complete snapshot would be left of %s", ErrRefused, source)
+		}
 	}
 	return removals, nil
 }

@@ -27,6 +27,7 @@ type claim struct {
 	Host    string    `json:"host,omitempty"`
 	PID     int       `json:"pid,omitempty"`
 	What    string    `json:"what"`              // for people
+	Source  string    `json:"source,omitempty"`  // the bucket that a snapshot is of
 	Options string    `json:"options,omitempty"` // a digest: a run resumes only what had the same
 	Started time.Time `json:"started"`
 	Beat    int       `json:"beat"`            // makes each renewal differ

@@ -237,7 +237,7 @@ func (c *creation) claim(ctx context.Context) error {
 		mine.Started = c.started // when the first of them was, of however many
 	}
 	c.started = mine.Started
-	mine.Options = c.o.digest(s.cfg.SourceName)
+	mine.Source, mine.Options = s.cfg.SourceName, c.o.digest(s.cfg.SourceName)
 	mine.Adopt = c.o.adopt != ""
 	lease, old, err := s.acquire(ctx, s.at.claim(c.id), mine, c.o.TakeOver)
 	if err != nil {

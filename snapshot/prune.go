@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 )
 
 // PruneOptions say what Prune does.
@@ -62,8 +64,8 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 func (o PruneOptions) decide(list []Info, s *Store) (*Pruned, []ID) {
 	pruned := &Pruned{}
 	var ids []ID
-	if existing := Existing(list); !o.Policy.Empty() {
-		pruned.Decisions = o.Policy.Apply(existing, s.cfg.Now())
+	if !o.Policy.Empty() {
+		pruned.Decisions = o.apply(Existing(list), s)
 	}
 	for _, d := range pruned.Decisions {
 		if !d.Keep() {
@@ -71,7 +73,7 @@ func (o PruneOptions) decide(list []Info, s *Store) (*Pruned, []ID) {
 		}
 	}
 	for _, info := range list {
-		if info.State == Incomplete && !info.Running {
+		if info.State == Incomplete && !info.Running && s.Ours(info) {
 			pruned.Incomplete = append(pruned.Incomplete, info)
 			if o.Incomplete {
 				ids = append(ids, info.ID)
@@ -81,10 +83,24 @@ func (o PruneOptions) decide(list []Info, s *Store) (*Pruned, []ID) {
 	return pruned, ids
 }
 
+// apply decides about the snapshots of this bucket. Those of others that are kept
+// in the same place stay.
+func (o PruneOptions) apply(existing []Info, s *Store) []Decision {
+	ours := slices.DeleteFunc(slices.Clone(existing), func(i Info) bool { return !s.Ours(i) })
+	decisions := o.Policy.Apply(ours, s.cfg.Now())
+	for _, info := range existing {
+		if !s.Ours(info) {
+			decisions = append(decisions, Decision{info, []string{"of the bucket " + info.Source}})
+		}
+	}
+	slices.SortStableFunc(decisions, func(a, b Decision) int { return cmp.Compare(a.ID, b.ID) })
+	return decisions
+}
+
 // tidyKept removes what runs that ended right after their commit left.
 func (s *Store) tidyKept(ctx context.Context, l *lease, pruned *Pruned) error {
 	for _, d := range pruned.Decisions {
-		if !d.Keep() {
+		if !d.Keep() || !s.Ours(d.Info) {
 			continue
 		}
 		m, err := s.Load(ctx, d.ID)

@@ -128,6 +128,9 @@ func (s *Store) newRestoration(ctx context.Context, id ID, o RestoreOptions) (*r
 	if err != nil {
 		return nil, err
 	}
+	if o.To == nil && !s.Ours(m.Info()) {
+		return nil, fmt.Errorf("%w: %s is of the bucket %s, and not of %s; say where it is to go if that is meant", ErrRefused, id, m.Source.Bucket, s.cfg.SourceName)
+	}
 	if o.Delete && m.Skipped > 0 {
 		return nil, fmt.Errorf("%w: %s lacks %d objects that could not be read; deleting what it has not would delete these", ErrRefused, id, m.Skipped)
 	}

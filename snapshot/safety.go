@@ -52,7 +52,7 @@ func (s *Store) lastSafety(ctx context.Context) (*Manifest, error) {
 	}
 	var last ID
 	for _, info := range Existing(list) {
-		if info.Mode == Safety {
+		if info.Mode == Safety && s.Ours(info) {
 			last = info.ID
 		}
 	}

@@ -136,6 +136,7 @@ func (s *Store) newClaim(run, what string) claim {
 type Info struct {
 	ID       ID        `json:"id"`
 	State    State     `json:"state"`
+	Source   string    `json:"source,omitempty"` // the bucket that it is of
 	Mode     Mode      `json:"mode,omitempty"`
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
@@ -154,7 +155,7 @@ type Info struct {
 // Info is what List tells of the snapshot.
 func (m *Manifest) Info() Info {
 	return Info{
-		ID: m.ID, State: m.State, Mode: m.Mode, Started: m.Started, Finished: m.Finished,
+		ID: m.ID, State: m.State, Source: m.Source.Bucket, Mode: m.Mode, Started: m.Started, Finished: m.Finished,
 		Objects: m.Objects, Bytes: m.Bytes, Own: m.Own, OwnBytes: m.OwnBytes, Skipped: m.Skipped,
 		Comment: m.Comment, Tags: m.Tags, Pinned: m.Pinned,
 	}
@@ -224,7 +225,7 @@ func (s *Store) info(ctx context.Context, id ID) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("looking at the claim of %s: %w", id, err)
 	}
-	return Info{ID: id, State: Incomplete, Started: c.Started, Run: c.String(), Running: alive}, nil
+	return Info{ID: id, State: Incomplete, Source: c.Source, Started: c.Started, Run: c.String(), Running: alive}, nil
 }
 
 // Existing returns those snapshots of a List that can be restored.
@@ -232,7 +233,14 @@ func Existing(list []Info) []Info {
 	return slices.DeleteFunc(slices.Clone(list), func(i Info) bool { return !i.State.exists() })
 }
 
+// Ours says whether a snapshot is of the bucket that the Store is for, as far as
+// is known. Several buckets may have theirs in one place.
+func (s *Store) Ours(i Info) bool {
+	return i.Source == s.cfg.SourceName || i.Source == "" || s.cfg.SourceName == ""
+}
+
 // Find returns the ID of the existing snapshot that name means; see [Resolve].
+// The latest, and that of yesterday, is of this bucket and not what a restore kept.
 func (s *Store) Find(ctx context.Context, name string) (ID, error) {
 	if id, err := ParseID(name); err == nil { // usual, and cheaper
 		if _, _, err := s.load(ctx, id); !errors.Is(err, ErrNoSnapshot) {
@@ -244,10 +252,15 @@ func (s *Store) Find(ctx context.Context, name string) (ID, error) {
 		return "", err
 	}
 	var ids []ID
+	others := false
 	for _, info := range Existing(list) {
-		if info.Mode != Safety || name != "latest" && name != "yesterday" {
+		if name != "latest" && name != "yesterday" || info.Mode != Safety && s.Ours(info) {
 			ids = append(ids, info.ID)
 		}
+		others = others || !s.Ours(info)
+	}
+	if len(ids) == 0 && others {
+		return "", fmt.Errorf("%w: none of these is of the bucket %s", ErrNoSnapshot, s.cfg.SourceName)
 	}
 	return Resolve(name, ids, s.cfg.Now())
 }
