@@ -767,12 +767,17 @@ func (w *simWorld) markSaved(op simOp, moving map[string]string) {
 			continue
 		}
 		switch is := held(w.after, st.key); {
-		case is == st.content && is != held(w.bucket, st.key) && !w.fired:
+		case w.became(st.key, st.content) && !w.fired:
 			st.wasSaved()
-		case is == st.content, held(w.after, op.to+st.key[len(op.path):]) == st.content:
+		case is == st.content, w.became(op.to+st.key[len(op.path):], st.content):
 			st.perhapsSaved()
 		}
 	}
+}
+
+// became says whether the step gave a key that content.
+func (w *simWorld) became(key, content string) bool {
+	return held(w.after, key) == content && held(w.bucket, key) != content
 }
 
 func (w *simWorld) sync(op simOp) string {
