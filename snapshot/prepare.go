@@ -37,14 +37,14 @@ func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manif
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.Incremental {
-		if c.parents, err = s.parents(ctx, o); err != nil {
-			return nil, nil, err
-		}
-	}
 	existing, err := c.chooseID(ctx, ids)
 	if existing != nil || err != nil {
 		return nil, existing, err
+	}
+	if o.Incremental {
+		if c.parents, err = s.parents(ctx, o, c.id); err != nil {
+			return nil, nil, err
+		}
 	}
 	if o.adopt == "" {
 		if c.own, err = s.ownPrefixes(ctx, append(ids, c.id)); err != nil {
@@ -85,38 +85,53 @@ func (s *Store) refusePublic(ctx context.Context, allow bool) error {
 	return nil
 }
 
-// parents finds what to link to: the snapshot named, or else the newest, and for
-// a restore what the last one kept. A first incremental snapshot has none.
-func (s *Store) parents(ctx context.Context, o CreateOptions) (parents []*Manifest, err error) {
-	id, err := s.Find(ctx, cmpOr(o.Parent, "latest"))
-	switch {
-	case errors.Is(err, ErrNoSnapshot) && o.Parent == "":
-	case err != nil:
+// parents finds what the snapshot id may link to: the one named, or else the
+// newest, and for a restore what the last one kept, so that one that was
+// interrupted after it, and is repeated, need not copy the same again. They are
+// older, also than a run that is finished late. A first incremental snapshot has
+// none.
+func (s *Store) parents(ctx context.Context, o CreateOptions, id ID) (parents []*Manifest, err error) {
+	list, err := s.List(ctx)
+	if err != nil {
 		return nil, err
-	default:
-		m, err := s.Load(ctx, id)
+	}
+	var whole, safety []ID
+	for _, info := range Existing(list) {
+		switch {
+		case info.ID >= id || !s.Ours(info):
+		case info.Mode == Safety:
+			safety = append(safety, info.ID)
+		default:
+			whole = append(whole, info.ID)
+		}
+	}
+	var chosen []ID
+	if o.Parent != "" {
+		parent, err := s.Find(ctx, o.Parent)
+		if o.Parent == "latest" {
+			parent, err = Resolve(o.Parent, whole, s.cfg.Now())
+		}
+		if err != nil {
+			return nil, err
+		}
+		if parent >= id {
+			return nil, fmt.Errorf("%w: %s, which was interrupted, can't link to the later %s; begin anew", ErrRefused, id, parent)
+		}
+		chosen = append(chosen, parent)
+	} else if len(whole) > 0 {
+		chosen = append(chosen, whole[len(whole)-1])
+	}
+	if o.narrow != nil && len(safety) > 0 {
+		chosen = append(chosen, safety[len(safety)-1])
+	}
+	for _, parent := range chosen {
+		m, err := s.Load(ctx, parent)
 		if err != nil {
 			return nil, err
 		}
 		parents = append(parents, m)
 	}
-	if o.narrow != nil {
-		m, err := s.lastSafety(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if m != nil {
-			parents = append(parents, m)
-		}
-	}
 	return parents, nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // resumeWithin is how long after its beginning an interrupted run is finished

@@ -43,25 +43,6 @@ func (r *restoration) kept(ctx context.Context, p pair[Entry, s3.Object]) (bool,
 	return found && e.ETag == p.b.ETag && e.Size == p.b.Size, err
 }
 
-// lastSafety is the newest snapshot that a restore made, or nil: one that was
-// interrupted after it, and is repeated, need not copy the same again.
-func (s *Store) lastSafety(ctx context.Context) (*Manifest, error) {
-	list, err := s.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var last ID
-	for _, info := range Existing(list) {
-		if info.Mode == Safety && s.Ours(info) {
-			last = info.ID
-		}
-	}
-	if last == "" {
-		return nil, nil
-	}
-	return s.Load(ctx, last)
-}
-
 // changing returns those objects of a batch that the restore would not leave.
 func (r *restoration) changing(ctx context.Context, b batch) ([]s3.Object, error) {
 	objects := slices.DeleteFunc(b.objects, func(o s3.Object) bool { return o.Key == r.o.ToPrefix }) // has no key in the snapshot

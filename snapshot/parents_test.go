@@ -1,0 +1,62 @@
+package snapshot
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// A run that is finished late links to what was there before it, not to what
+// others made meanwhile: whoever removes snapshots trusts that owners are older.
+func TestFinishedLateItLinksToWhatIsOlder(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		parent string
+		want   ID
+		err    error
+	}{
+		{name: "the newest", want: "2026-11-23"},
+		{name: "the newest by name", parent: "latest", want: "2026-11-23"},
+		{name: "one named", parent: "2026-11-23", want: "2026-11-23"},
+		{name: "a later one", parent: "2026-11-24", err: ErrRefused},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.fill(9)
+			w.create(CreateOptions{})
+			w.clock.advance(14 * time.Hour)
+			o := CreateOptions{Incremental: true, Parent: test.parent}
+			if test.err != nil {
+				o.Parent = ""
+			}
+			w.mem.PutBytes("dir1/new", []byte("new"))
+			interrupted := w.begun(o)
+			w.clock.advance(2 * time.Hour)
+			w.create(CreateOptions{From: "dir1/"}) // 2026-11-24
+			if test.err != nil {
+				if _, err := w.store().parents(t.Context(), CreateOptions{Parent: test.parent}, interrupted); !errors.Is(err, test.err) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			made := w.create(o)
+			if made.ID != interrupted || made.Parent != test.want || made.Own != 1 {
+				t.Errorf("%s, which was %s, links to %s and has %d objects of its own", made.ID, interrupted, made.Parent, made.Own)
+			}
+			wantSame(t, "it", contents(t, w.store(), made.ID), w.live())
+		})
+	}
+}
+
+// begun leaves a run that had only begun.
+func (w *world) begun(o CreateOptions) ID {
+	w.t.Helper()
+	c, _, err := w.store().begin(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.lease.abandon(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return c.id
+}
