@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,21 +149,18 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		return nil, c.chooseAdopted(ctx, ids)
 	}
 	first, newest := true, true
+	var other error // the run to finish is not this one
 	for _, id := range slices.Backward(ids) {
 		today := id.day() == dayID(now)
-		if !today && !newest {
+		if !today && (!newest || !c.looksBack(id, now)) {
 			break
 		}
-		info, err := c.s.info(ctx, id)
+		info, m, err := c.s.look(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case info.State.exists():
-			m, err := c.s.Load(ctx, id)
-			if err != nil {
-				return nil, err
-			}
+		case m != nil && info.State.exists():
 			if c.o.isOf(m, c.s.cfg.SourceName) {
 				if today && c.o.IfMissing {
 					return m, nil
@@ -176,14 +174,12 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 				c.id, c.resumed = id, true
 				return nil, nil
 			}
-			if c.o.Resume {
-				return nil, fmt.Errorf("%w: %s was begun with other options, and is finished with the same", ErrRefused, id)
-			}
+			other = cmp.Or(other, fmt.Errorf("%w: %s was begun with other options, and is finished with the same", ErrRefused, id))
 		}
 		first = first && (!today || info.Mode == Safety)
 	}
 	if c.o.Resume {
-		return nil, fmt.Errorf("%w: since the last one none was interrupted", ErrNoSnapshot)
+		return nil, cmp.Or(other, fmt.Errorf("%w: since the last one none was interrupted", ErrNoSnapshot))
 	}
 	c.id = dayID(now)
 	// The first of the day may be gone: its name is before that of the others.
@@ -193,6 +189,12 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		}
 	}
 	return nil, c.refuseForeign(ctx)
+}
+
+// looksBack says whether a run of an earlier day may be one to finish, so that
+// not all that there are have to be asked.
+func (c *creation) looksBack(id ID, now time.Time) bool {
+	return !c.o.NoResume && (c.o.Resume || id.day() >= dayID(now.Add(-resumeWithin)))
 }
 
 func (c *creation) resumesAt(info Info, now time.Time) bool {

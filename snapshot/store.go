@@ -207,13 +207,25 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 
 // info returns the zero Info if there is nothing of the snapshot any more.
 func (s *Store) info(ctx context.Context, id ID) (Info, error) {
+	info, _, err := s.look(ctx, id)
+	return info, err
+}
+
+// look is info with the manifest, nil if there is none.
+func (s *Store) look(ctx context.Context, id ID) (Info, *Manifest, error) {
 	m, _, err := s.loadAny(ctx, id)
-	if err == nil {
-		return m.Info(), nil
+	if errors.Is(err, ErrNoSnapshot) {
+		info, err := s.unfinished(ctx, id)
+		return info, nil, err
 	}
-	if !errors.Is(err, ErrNoSnapshot) {
-		return Info{}, err
+	if err != nil {
+		return Info{}, nil, err
 	}
+	return m.Info(), m, nil
+}
+
+// unfinished is info of what has no manifest.
+func (s *Store) unfinished(ctx context.Context, id ID) (Info, error) {
 	c, _, alive, err := s.inspect(ctx, s.at.claim(id))
 	if errors.Is(err, s3.ErrNotFound) {
 		objects, _, err := s.control.list(ctx, s.at.dir(id), "/")
