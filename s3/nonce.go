@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 )
 
 // A write whose answer gets lost may have happened or not. When it is tried
@@ -54,6 +55,7 @@ type write struct {
 	r       *retrier
 	op, key string
 	mine    func(ctx context.Context, found Info) bool // nil: that can't be told
+	like    func(ctx context.Context, found Info) bool // whether found is what the write makes, where mine alone may be chance; may be nil
 }
 
 // do runs call until it succeeds, or has succeeded as a Head shows, or trying
@@ -80,7 +82,7 @@ func (w write) do(ctx context.Context, call func() (Info, error)) (Info, error) 
 // do: whatever is wrong has been tried often enough.
 func (w write) despite(ctx context.Context, failed error) (Info, error) {
 	found, err := w.r.b.Head(ctx, w.key)
-	if err != nil || !w.mine(ctx, found) {
+	if err != nil || !w.mine(ctx, found) || w.like != nil && !w.like(ctx, found) {
 		return Info{}, failed
 	}
 	return w.happened(found), nil
@@ -131,4 +133,21 @@ func (r *retrier) isCopy(ctx context.Context, src Source, found Info, o CopyOpti
 		return false
 	}
 	return from.ETag == found.ETag || from.Checksum != "" && from.Checksum == found.Checksum
+}
+
+// likeSource says whether found, which has the source's content, has its
+// attributes as well: then it is what the copy makes, even if that was there
+// before.
+func (r *retrier) likeSource(ctx context.Context, src Source, found Info) bool {
+	if src.Bucket != "" || src.VersionID != "" {
+		return false
+	}
+	from, err := r.b.Head(ctx, src.Key)
+	if err != nil || src.ETag != "" && from.ETag != src.ETag || from.Tags != found.Tags {
+		return false
+	}
+	a, b := from.Attributes, found.Attributes
+	same := maps.Equal(a.Metadata, b.Metadata)
+	a.Metadata, b.Metadata = nil, nil
+	return same && reflect.DeepEqual(a, b)
 }

@@ -268,6 +268,26 @@ func TestUnclearWriteIsNotBlamedOnOthers(t *testing.T) {
 	}
 }
 
+// What was there before may have the content of a copy that failed, and attributes
+// of its own.
+func TestCopyThatFailedIsNotTakenForDone(t *testing.T) {
+	for _, kind := range []error{s3.ErrUnavailable, s3.ErrDenied} {
+		b, _, m := faulty(
+			s3test.Rule{Op: s3.OpCopy, Nth: 1, Fault: s3test.Fault{Do: s3test.Fail}},
+			s3test.Rule{Op: s3.OpCopy, Fault: s3test.Fault{Do: s3test.Fail, Kind: kind}},
+		)
+		m.PutBytes("b", []byte("same"))
+		src, err := m.Put(t.Context(), "a", strings.NewReader("same"), s3.PutOptions{Attributes: s3.Attributes{Metadata: map[string]string{"mode": "33188"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := b.Copy(t.Context(), s3.Source{Key: "a", ETag: src.ETag}, "b", s3.CopyOptions{})
+		if !errors.Is(err, kind) {
+			t.Errorf("got %+v, %v", info, err)
+		}
+	}
+}
+
 // racer lets somebody else write just before the second attempt of op.
 type racer struct {
 	s3.Bucket

@@ -69,6 +69,7 @@ func (r *retrier) Copy(ctx context.Context, src Source, dst string, o CopyOption
 		o.Attributes, w.mine = &a, byNonce(nonce)
 	} else {
 		w.mine = func(ctx context.Context, found Info) bool { return r.isCopy(ctx, src, found, o) }
+		w.like = func(ctx context.Context, found Info) bool { return r.likeSource(ctx, src, found) }
 	}
 	return w.do(ctx, func() (Info, error) { return r.b.Copy(ctx, src, dst, o) })
 }
