@@ -25,6 +25,10 @@ func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, 
 	if len(name) > maxName {
 		return fuse.Status(syscall.ENAMETOOLONG)
 	}
+	known, at := f.tree.child(dir, name), 0
+	if known != nil {
+		at = known.saved()
+	}
 	n, e, left, err := f.resolve(ctx, dir, name)
 	if err != nil {
 		st := f.status("lookup", f.tree.path(dir)+"/"+name, err)
@@ -33,6 +37,9 @@ func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, 
 			return fuse.OK
 		}
 		return st
+	}
+	if n == known {
+		e.etag = n.sinceThen(at, e.etag)
 	}
 	f.entryOut(n, e, left, out)
 	return fuse.OK
@@ -181,7 +188,9 @@ func (f *FS) statNode(ctx context.Context, n *node) (entry, time.Duration, error
 	if dir == nil {
 		return entry{}, 0, syscall.ESTALE
 	}
+	at := n.saved()
 	e, left, err := f.stat(ctx, dir, name)
+	e.etag = n.sinceThen(at, e.etag)
 	if errors.Is(err, errNoName) && f.unsavedDirs()[n] {
 		return entry{kind: kindDir, part: n.part}, 0, nil
 	}
@@ -245,7 +254,19 @@ func (e entry) version() version { return version{e.etag, e.drafted} }
 // owns tells whether what this mount did to the attributes counts for v: what it
 // did to a version that somebody else replaced went with that. n.mu must be held.
 func (n *node) owns(v version) bool {
-	return n.own != nil && (v.drafted || n.rewriting || v.etag == n.own.etag || v.etag != "" && v.etag == n.own.was)
+	return n.own != nil && (v.drafted || n.rewriting || v.etag == n.own.etag)
+}
+
+// sinceThen is what became of a version that the bucket told of: this mount may
+// have saved it while the answer was on its way. at is what n.saved was before the
+// bucket was asked. After that, it is somebody else's who has brought it back.
+func (n *node) sinceThen(at int, etag string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.saves != at && n.own != nil && etag != "" && etag == n.own.was {
+		return n.own.etag
+	}
+	return etag
 }
 
 // ownOf is what this mount did to v, made if need be. n.mu must be held.

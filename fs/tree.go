@@ -43,7 +43,7 @@ type owned struct {
 	xattr map[string]string // user metadata set (text) …
 	gone  map[string]bool   // … and removed
 	etag  string
-	was   string // what etag was before this mount's last save, which an answer on its way may still tell
+	was   string // what etag was before this mount's last save; see sinceThen
 	dirty bool
 	atime time.Time
 }

@@ -82,12 +82,14 @@ func fill(dest, value []byte) (uint32, fuse.Status) {
 func (f *FS) xattrs(ctx context.Context, n *node) (map[string][]byte, version, error) {
 	out := map[string][]byte{}
 	var v version
+	at := n.saved()
 	if n.kind != kindDir {
 		var err error
 		if v, err = f.storedXattrs(ctx, n, out); err != nil {
 			return nil, v, err
 		}
 	}
+	v.etag = n.sinceThen(at, v.etag)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.owns(v) {
