@@ -319,13 +319,14 @@ func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error
 // orphaned marks that the file has no name, and will not be saved. It returns
 // the draft that the kept content takes the place of. One that could not be
 // kept must not stay if it sends its bytes to where the name was: its
-// descriptors are stale then.
+// descriptors are stale then. Nor does one that nobody has open, for whoever opens
+// it at this moment would find a part of it.
 func (fl *file) orphaned(kept *transfer.Draft, lost bool) (old *transfer.Draft) {
 	fl.fs.unsaved.remove(fl)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.orphan = true
-	if lost && fl.streams {
+	if lost && fl.streams || kept == nil && fl.handles == 0 {
 		fl.epoch++
 		fl.writers, old, fl.draft = 0, fl.draft, nil
 		return old

@@ -78,6 +78,8 @@ func (f *FS) openLocked(ctx context.Context, h *handle, flags uint32) (keep bool
 	switch {
 	case h.write && flags&syscall.O_TRUNC != 0:
 		return false, fl.replace(ctx, sequential(flags))
+	case s.orphan && s.draft == nil:
+		return false, syscall.ESTALE // removed before this open had its turn, and nothing was kept
 	case s.orphan, s.draft != nil && s.draft.Dirty():
 		return true, nil // what this mount wrote is what is there
 	}

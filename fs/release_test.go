@@ -7,7 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
 // A program that closes a file and removes it gets ahead of the kernel's RELEASE.
@@ -159,6 +162,53 @@ func TestOpenOfWhatAReadPublished(t *testing.T) {
 	}
 	writer.close()
 	again.close()
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who opens a file that is being removed has all of its content, or finds that it
+// is not there.
+func TestOpenOfWhatIsBeingRemoved(t *testing.T) {
+	for _, flags := range []uint32{syscall.O_RDONLY, syscall.O_WRONLY | syscall.O_TRUNC} {
+		synctest.Test(t, func(t *testing.T) { openRemoved(t, flags) })
+	}
+}
+
+func openRemoved(t *testing.T, flags uint32) {
+	mem := simBucket()
+	mem.PutBytes("a", []byte("content"))
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	f, errno := m.k.open("a", flags)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if flags&syscall.O_TRUNC != 0 { // parts of it are gone from this machine
+		if errno := f.write(strings.Repeat("x", 10*simPart), 0); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	inode, errno := m.k.find("a", false)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	m.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpDelete, Fault: s3test.Fault{Delay: time.Second}}}})
+	opened := make(chan bool)
+	go func() {
+		defer close(opened)
+		time.Sleep(releaseWait / 4)
+		go f.release()
+		time.Sleep(releaseWait)
+		var out fuse.OpenOut
+		if st := m.fs.Open(nil, &fuse.OpenIn{InHeader: header(inode), Flags: syscall.O_RDONLY}, &out); errnoOf(st) != syscall.ESTALE {
+			t.Errorf("opening: %v", st)
+		}
+		m.k.put(inode)
+	}()
+	if _, errno := m.k.unlink("a"); errno != 0 {
+		t.Error(errno)
+	}
+	<-opened
 	if err := m.end(); err != nil {
 		t.Error(err)
 	}
