@@ -323,8 +323,8 @@ func (f *FS) truncate(ctx context.Context, n *node, in *fuse.SetAttrIn, size int
 		return err
 	}
 	fl.touch()
-	if byHandle || !fl.released(ctx, func() bool { return fl.writers == 0 }) {
-		return nil // the close of who has it open saves it
+	if byHandle || fl.state().orphan || !fl.released(ctx, func() bool { return fl.writers == 0 }) {
+		return nil // the close of who has it open saves it, unless it has no name
 	}
 	err := fl.save(ctx)
 	if err == nil || ours {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	"github.com/cgs3fs/cgs3fs/s3"
 )
 
@@ -37,5 +39,33 @@ func TestTruncateMakesNoFile(t *testing.T) {
 				t.Errorf("open %v, posix %v: there is an object of %q again", open, posix, got)
 			}
 		}
+	}
+}
+
+// A file that has no name any more can be truncated by that of its descriptor,
+// /proc/self/fd/3, and keeps what is left.
+func TestTruncateOfARemovedFileKeepsTheRest(t *testing.T) {
+	mem := simBucket()
+	mem.PutBytes("a", []byte("content"))
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	f, errno := m.k.open("a", syscall.O_RDONLY)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if _, errno := m.k.unlink("a"); errno != 0 {
+		t.Fatal(errno)
+	}
+	in := fuse.SetAttrIn{}
+	in.InHeader, in.Valid, in.Size = header(f.inode), fuse.FATTR_SIZE, 3
+	var out fuse.AttrOut
+	if st := m.fs.SetAttr(nil, &in, &out); !st.Ok() {
+		t.Error(st)
+	}
+	if got, errno := f.read(0, 100); got != "con" {
+		t.Errorf("read %q, %v", got, errno)
+	}
+	f.close()
+	if err := m.end(); err != nil {
+		t.Error(err)
 	}
 }
