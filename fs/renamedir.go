@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,11 +205,22 @@ func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
 	// A server that keeps directories does not remove one in which something is.
 	isMarker := func(t s3.Target) bool { return strings.HasSuffix(t.Key, "/") }
 	markers := slices.DeleteFunc(slices.Clone(targets), func(t s3.Target) bool { return !isMarker(t) })
-	slices.Reverse(markers)
 	if err := m.deleteIn(ctx, slices.DeleteFunc(targets, isMarker)); err != nil {
 		return err
 	}
-	return m.deleteIn(ctx, markers)
+	depth := func(t s3.Target) int { return strings.Count(t.Key, "/") }
+	slices.SortStableFunc(markers, func(a, b s3.Target) int { return cmp.Compare(depth(b), depth(a)) })
+	for len(markers) > 0 {
+		n := slices.IndexFunc(markers, func(t s3.Target) bool { return depth(t) < depth(markers[0]) })
+		if n < 0 {
+			n = len(markers)
+		}
+		if err := m.deleteIn(ctx, markers[:n]); err != nil {
+			return err
+		}
+		markers = markers[n:]
+	}
+	return nil
 }
 
 // deleteIn deletes targets in parallel batches.
