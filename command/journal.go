@@ -137,8 +137,23 @@ func (j *uploadJournal) cleanOne(ctx context.Context, path string, keep func(id 
 }
 
 // abort ends the noted upload, and what attempts to begin it may have begun
-// without an answer.
+// without an answer: none of these is later than the one that was answered, by
+// the server's clock. What begins now may be of the program that crashed.
 func (j *uploadJournal) abort(ctx context.Context, n uploadNote) (aborted int, err error) {
+	pending, unlisted := j.ListUploads(ctx, n.Key)
+	if n.ID == "" && unlisted != nil {
+		return 0, unlisted
+	}
+	at := slices.IndexFunc(pending, func(p s3.PendingUpload) bool { return p.ID == n.ID })
+	pending = slices.DeleteFunc(slices.Clone(pending), func(p s3.PendingUpload) bool {
+		if p.Key != n.Key || p.ID == n.ID {
+			return true
+		}
+		if n.ID == "" {
+			return p.Initiated.Sub(n.Began).Abs() > clockSlack
+		}
+		return at < 0 || p.Initiated.After(pending[at].Initiated) || pending[at].Initiated.Sub(p.Initiated) > clockSlack
+	})
 	if n.ID != "" {
 		u, err := j.ResumeUpload(ctx, n.Key, n.ID, s3.PutOptions{})
 		if err == nil {
@@ -149,13 +164,12 @@ func (j *uploadJournal) abort(ctx context.Context, n uploadNote) (aborted int, e
 			return 0, err
 		}
 	}
-	pending, err := j.ListUploads(ctx, n.Key)
-	if err != nil {
-		return aborted, err
+	if errors.Is(unlisted, s3.ErrDenied) || errors.Is(unlisted, s3.ErrUnsupported) {
+		return aborted, nil // nor will the next mount be told
 	}
-	pending = slices.DeleteFunc(pending, func(p s3.PendingUpload) bool {
-		return p.Key != n.Key || p.Initiated.Sub(n.Began).Abs() > clockSlack
-	})
+	if unlisted != nil {
+		return aborted, unlisted
+	}
 	unanswered, err := s3.AbortEmpty(ctx, j.Bucket, pending...)
 	return aborted + unanswered, err
 }
