@@ -3,6 +3,7 @@ package fs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,10 +18,11 @@ import (
 // save often follows and writes them at no extra request. The tree keeps them
 // (see tree.hold).
 type pending struct {
-	writing *opLock // held by a flush, so that whoever flushes next returns when all is written
+	writing *opLock // shared by flushes, so that a sync can wait for those under way
 
 	mu    sync.Mutex
 	nodes map[*node]error // guarded by mu; why they could not be written, if that was tried
+	busy  map[*node]bool  // guarded by mu; those that a flush is writing: what changes meanwhile waits for that
 	armed bool            // guarded by mu; a flush is on its way
 }
 
@@ -85,13 +87,44 @@ func (p *pending) arm(f *FS, after time.Duration) {
 	}()
 }
 
-func (p *pending) take() []*node {
+// underWay is the nodes that flushes are writing.
+func (p *pending) underWay() map[*node]bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	nodes := slices.Collect(maps.Keys(p.nodes))
-	p.nodes = nil
+	return maps.Clone(p.busy)
+}
+
+// take returns the nodes to write, until done.
+func (p *pending) take(of func(*node) bool) []*node {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var nodes []*node
+	for n := range p.nodes {
+		if !p.busy[n] && of(n) {
+			nodes = append(nodes, n)
+		}
+	}
+	if p.busy == nil {
+		p.busy = map[*node]bool{}
+	}
+	for _, n := range nodes {
+		delete(p.nodes, n)
+		p.busy[n] = true
+	}
 	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.id, b.id) })
 	return nodes
+}
+
+// done ends what take began. A flush that came meanwhile has left out the node.
+func (p *pending) done(f *FS, n *node) {
+	p.mu.Lock()
+	delete(p.busy, n)
+	why, again := p.nodes[n]
+	p.mu.Unlock()
+	if again && why == nil {
+		p.arm(f, f.cfg.attributesWait)
+	}
+	f.tree.release(n)
 }
 
 func (p *pending) len() int {
@@ -109,19 +142,37 @@ func (p *pending) failed() map[*node]error {
 	return failed
 }
 
-// flush writes the attributes that wait, and returns when those that another
-// flush was writing are there as well. It tries every node and returns the
+// flush writes the attributes that wait. It tries every node and returns the
 // first error; what could not be written waits on.
 func (p *pending) flush(ctx context.Context, f *FS) error {
-	if err := p.writing.lock(ctx); err != nil {
+	if err := p.writing.share(ctx); err != nil {
 		return err
 	}
+	defer p.writing.unshare()
+	return p.write(ctx, f, p.take(func(*node) bool { return true }))
+}
+
+// sync is flush that returns when those that another flush was writing are there
+// as well, with what it left out because of that.
+func (p *pending) sync(ctx context.Context, f *FS) error {
+	others := p.underWay()
+	failed := p.flush(ctx, f)
+	if err := p.writing.lock(ctx); err != nil {
+		return errors.Join(failed, fmt.Errorf("waiting for attributes that are being written: %w", err))
+	}
 	defer p.writing.unlock()
+	if failed != nil {
+		return failed
+	}
+	return p.write(ctx, f, p.take(func(n *node) bool { return others[n] }))
+}
+
+func (p *pending) write(ctx context.Context, f *FS, nodes []*node) error {
 	var g errgroup.Group
 	g.SetLimit(saveParallel)
-	for _, n := range p.take() {
+	for _, n := range nodes {
 		g.Go(func() error {
-			defer f.tree.release(n)
+			defer p.done(f, n)
 			err := f.saveAttributes(ctx, n)
 			if err != nil {
 				err = fmt.Errorf("attributes of %s: %w", f.tree.path(n), err)

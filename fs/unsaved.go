@@ -63,7 +63,7 @@ func (f *FS) Sync(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(g.Wait(), f.pending.flush(ctx, f))
+	return errors.Join(g.Wait(), f.pending.sync(ctx, f))
 }
 
 // rescue keeps what could not be saved where `cgs3fs recover` finds it. The
