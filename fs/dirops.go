@@ -58,6 +58,7 @@ func (f *FS) mkdir(ctx context.Context, dir *node, in *fuse.MkdirIn, name string
 	}
 	f.names.Put(key, markerName, entry{})
 	f.names.Put(p.key, name, e)
+	f.noteDirectories(dir)
 	n := f.tree.add(dir, name, e)
 	n.mu.Lock()
 	n.own = &own
@@ -202,7 +203,7 @@ func (f *FS) keepDirectory(ctx context.Context, dir *node, prefix, leaving strin
 }
 
 // noteDirectories records that dir is there, and what it is in: something has
-// been saved in it. Somebody else may have emptied them a moment ago.
+// been made in it. Somebody else may have emptied them a moment ago.
 func (f *FS) noteDirectories(dir *node) {
 	for dir != nil && dir.id != rootIno {
 		parent, name := f.tree.place(dir)
@@ -213,10 +214,9 @@ func (f *FS) noteDirectories(dir *node) {
 		if !ok {
 			return
 		}
-		if _, _, v := f.names.Lookup(prefix, name); v != cache.Absent {
-			return
-		}
-		f.names.Put(prefix, name, entry{kind: kindDir, part: dir.part})
+		if _, _, v := f.names.Lookup(prefix, name); v == cache.Absent {
+			f.names.Put(prefix, name, entry{kind: kindDir, part: dir.part})
+		} // otherwise those above may have been looked at since
 		dir = parent
 	}
 }
@@ -242,6 +242,9 @@ func (f *FS) rmdir(ctx context.Context, dir *node, name string) error {
 	}
 	defer p.release()
 	e, _, err := f.stat(ctx, dir, name)
+	if errors.Is(err, errNoName) && f.unsavedDirs()[f.tree.child(dir, name)] {
+		return syscall.ENOTEMPTY
+	}
 	if err != nil {
 		return err
 	}

@@ -288,6 +288,7 @@ func (m *move) arrive(ctx context.Context, was string, info s3.Info, replaced *n
 	f.tree.move(m.n, m.to, m.newName, part)
 	f.tree.relink(m.n, was, info.ETag)
 	f.noteName(m.n, info)
+	f.noteDirectories(m.to)
 	if m.n.kind == kindFile && m.n.file.state().base.ETag != "" {
 		return m.n.file.rebase(context.WithoutCancel(ctx), info)
 	}

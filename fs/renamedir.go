@@ -285,6 +285,7 @@ func (m *move) arriveAll(ctx context.Context, copied map[string]copied, replaced
 	e := m.e
 	e.part = m.part + "/"
 	f.names.Put(newPrefix, m.newName, e)
+	f.noteDirectories(m.to)
 	return errors.Join(errs...)
 }
 

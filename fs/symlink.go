@@ -52,6 +52,7 @@ func (f *FS) symlink(ctx context.Context, dir *node, target, name string) (*node
 	}
 	e.etag = info.ETag
 	f.names.Put(p.key, name, e)
+	f.noteDirectories(dir)
 	n := f.tree.add(dir, name, e)
 	n.mu.Lock()
 	n.target = target

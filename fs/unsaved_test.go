@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -42,6 +43,9 @@ func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	if errno := m.k.mkdir("d"); errno != syscall.EEXIST {
 		t.Errorf("making it again: %v", errno)
 	}
+	if errno := m.k.rmdir("d"); errno != syscall.ENOTEMPTY {
+		t.Errorf("removing it: %v", errno)
+	}
 	if errno := f.close(); errno != 0 {
 		t.Error(errno)
 	}
@@ -59,6 +63,54 @@ func TestDirectoryLastsWhileAFileInItIsUnsaved(t *testing.T) {
 	}
 	if err := m.end(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A program makes something in a directory that somebody else has emptied, and sees
+// it there at once.
+func TestWhatIsMadeInAnEmptiedDirectoryIsThere(t *testing.T) {
+	for what, make := range map[string]func(*simMount, fuse.InHeader) fuse.Status{
+		"mkdir": func(m *simMount, d fuse.InHeader) fuse.Status {
+			return m.fs.Mkdir(nil, &fuse.MkdirIn{InHeader: d}, "new", &fuse.EntryOut{})
+		},
+		"symlink": func(m *simMount, d fuse.InHeader) fuse.Status {
+			return m.fs.Symlink(nil, &d, "target", "new", &fuse.EntryOut{})
+		},
+		"rename": func(m *simMount, d fuse.InHeader) fuse.Status {
+			return m.fs.Rename(nil, &fuse.RenameIn{InHeader: fuse.InHeader{NodeId: rootIno}, Newdir: d.NodeId}, "file", "new")
+		},
+		"rename of a directory": func(m *simMount, d fuse.InHeader) fuse.Status {
+			return m.fs.Rename(nil, &fuse.RenameIn{InHeader: fuse.InHeader{NodeId: rootIno}, Newdir: d.NodeId}, "directory", "new")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { makeInEmptied(t, make) })
+		})
+	}
+}
+
+func makeInEmptied(t *testing.T, make func(*simMount, fuse.InHeader) fuse.Status) {
+	mem := simBucket()
+	for _, key := range []string{"d/e/theirs", "directory/file", "file"} {
+		mem.PutBytes(key, []byte("x"))
+	}
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	e, errno := m.k.find("d/e", false) // the program is in it
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	if err := mem.Delete(context.Background(), s3.Target{Key: "d/e/theirs"}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Minute)
+	if names, errno := m.k.list(""); errno != 0 || names["d"] != 0 {
+		t.Fatalf("there is %v, %v", names, errno)
+	}
+	if st := make(m, header(e)); !st.Ok() {
+		t.Fatal(st)
+	}
+	if _, errno := m.k.find("d/e/new", true); errno != 0 {
+		t.Errorf("it is not there: %v", errno)
 	}
 }
 
