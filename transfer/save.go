@@ -284,6 +284,9 @@ func (d *Draft) resume(u *sidecarUpload) error {
 		return err
 	}
 	up, err := d.e.bucket.ResumeUpload(d.ctx, string(u.Key), u.ID, u.Options)
+	if errors.Is(err, s3.ErrNoUpload) && len(away) == 0 {
+		return nil // all bytes are here
+	}
 	if err != nil {
 		return err
 	}

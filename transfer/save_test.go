@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/s3/s3test"
 )
 
 // saveAndLoad puts a draft aside and has it back in another engine.
@@ -98,6 +99,9 @@ func TestDiscardOfARestoredDraftKeepsItsUpload(t *testing.T) {
 	dir := t.TempDir()
 	d := newDraft(t, e, "a", nil, true)
 	write(t, d, noise(500, 1), 0)
+	if err := d.quiet(bg); err != nil {
+		t.Fatal(err)
+	}
 	s, again := saveAndLoad(t, d, e, dir)
 	if err := again.Discard(bg); err != nil {
 		t.Fatal(err)
@@ -131,6 +135,38 @@ func TestRestoredUploadKeepsItsParts(t *testing.T) {
 	}
 	commit(t, again, "a", s3.PutOptions{})
 	checkObject(t, mem, "a", want)
+}
+
+// An upload that has no part may be given up by anybody. All that it was to get is
+// in the saved draft.
+func TestDraftOfWhichNothingWasSentNeedsNoUpload(t *testing.T) {
+	b, mem := bucket()
+	b.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpPart, Fault: s3test.Fault{Do: s3test.Fail}}}})
+	e := newEngine(t, b, small.in(t.TempDir()))
+	d := newDraft(t, e, "a", nil, true)
+	want := noise(100, 1)
+	_ = d.WriteAt(bg, want, 0)
+	_ = d.quiet(bg)
+	s, again := saveAndLoad(t, d, e, t.TempDir())
+	if s.UploadID == "" || s.Local != int64(len(want)) {
+		t.Fatalf("saved %+v", s)
+	}
+	if err := again.Discard(bg); err != nil {
+		t.Fatal(err)
+	}
+	b.SetPlan(s3test.Plan{})
+	if n, err := s3.AbortEmpty(bg, b, mem.Uploads()...); n != 1 || err != nil {
+		t.Fatalf("%d given up, %v", n, err)
+	}
+	again, err := e.Restore(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, again, "a", s3.PutOptions{})
+	checkObject(t, mem, "a", want)
+	if err := again.Discard(bg); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestUploadThatLacksPartsIsNotResumed(t *testing.T) {
