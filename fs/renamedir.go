@@ -153,10 +153,11 @@ func (m *move) copyAll(ctx context.Context, there bool) (map[string]copied, erro
 	undo := make([]s3.Target, 0, len(done))
 	for _, info := range done {
 		if !there || info.Key != m.newKey {
-			undo = append(undo, s3.Target{Key: info.Key})
+			undo = append(undo, s3.Target{Key: info.Key, ETag: info.ETag, Weak: true})
 		}
 	}
-	if undoErr := m.fs.bucket.Delete(context.WithoutCancel(ctx), undo...); undoErr != nil {
+	slices.SortFunc(undo, func(a, b s3.Target) int { return strings.Compare(b.Key, a.Key) }) // markers last
+	if _, undoErr := deleteUnchanged(context.WithoutCancel(ctx), m.fs.bucket, undo); undoErr != nil {
 		m.fs.log.Warn("copies of a directory whose rename failed remain", "under", m.newKey, "err", undoErr)
 	}
 	return nil, err

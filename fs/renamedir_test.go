@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,53 @@ func renameDirectories(t *testing.T) {
 	}
 	if after := len(mem.Keys()); after != before {
 		t.Errorf("there were %d objects, and are %d", before, after)
+	}
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A rename that fails takes back what it has copied, and nothing that somebody else
+// has put in its place.
+func TestFailedRenameOfADirectoryTakesItsCopiesBack(t *testing.T) {
+	for _, directories := range []bool{false, true} {
+		t.Run(fmt.Sprint("directories ", directories), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { failToRename(t, directories) })
+		})
+	}
+}
+
+func failToRename(t *testing.T, directories bool) {
+	mem := simBucket()
+	for _, key := range []string{"d/", "d/a", "d/b/", "d/b/c", "d/b/d", "d/z"} {
+		var content []byte
+		if !strings.HasSuffix(key, "/") {
+			content = []byte("ours")
+		}
+		mem.PutBytes(key, content)
+	}
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	want := []string{"e/a"}
+	if directories {
+		m.fs.bucket = withDirectories{m.fs.bucket, mem}
+		want = []string{"e/", "e/a"} // something is in it
+	}
+	m.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCopy, Key: "e/z", Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied, Delay: time.Minute}}}})
+	go func() {
+		time.Sleep(30 * time.Second)
+		mem.PutBytes("e/a", []byte("theirs"))
+	}()
+	if _, _, errno := m.k.rename("d", "e"); errno == 0 {
+		t.Error("the rename succeeded")
+	}
+	var left []string
+	for _, key := range mem.Keys() {
+		if strings.HasPrefix(key, "e/") {
+			left = append(left, key)
+		}
+	}
+	if got, _ := mem.Bytes("e/a"); string(got) != "theirs" || !slices.Equal(left, want) {
+		t.Errorf("%q is left, and e/a is %q", left, got)
 	}
 	if err := m.end(); err != nil {
 		t.Error(err)
