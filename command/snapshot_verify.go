@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
@@ -51,13 +52,16 @@ func snapshotVerify(c *cli.Context, open snapshotOpener) error {
 	return s.verify(c, ids, o)
 }
 
-// namedIDs resolves the arguments, or all existing snapshots with --all.
+// namedIDs resolves the arguments, or all snapshots that exist, damaged ones as well,
+// with --all.
 func (s *snapshotSession) namedIDs(c *cli.Context) ([]snapshot.ID, error) {
 	var ids []snapshot.ID
 	if c.Bool("all") {
 		list, err := s.store.List(c.Context)
-		for _, info := range snapshot.Existing(list) {
-			ids = append(ids, info.ID)
+		for _, info := range list {
+			if slices.Contains([]snapshot.State{snapshot.Complete, snapshot.Partial, snapshot.Damaged}, info.State) {
+				ids = append(ids, info.ID)
+			}
 		}
 		return ids, err
 	}

@@ -60,6 +60,9 @@ func plannedRemovals(list []Info, ids []ID) ([]Removal, error) {
 	var removals []Removal
 	complete, going := map[string]int{}, map[string]int{} // by the bucket that they are of
 	for _, info := range list {
+		if info.State == Damaged && len(ids) > 0 {
+			return nil, fmt.Errorf("%w: the manifest of %s can't be read, and what it links to must not be removed; mend it, or remove that file, and it counts as interrupted", ErrDamaged, info.ID)
+		}
 		isGoing := slices.Contains(ids, info.ID)
 		if info.State == Complete && info.Mode != Safety {
 			complete[info.Source]++

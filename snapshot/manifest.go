@@ -15,12 +15,14 @@ const Format = "cgs3fs-snapshot/1"
 // State is where a snapshot is in its life.
 type State string
 
-// The states. A manifest never says Incomplete: that is a snapshot without one.
+// The states. A manifest never says Incomplete, which is a snapshot without one, nor
+// Damaged.
 const (
 	Incomplete State = "incomplete" // being made, or left by a run that ended early
 	Complete   State = "complete"
 	Partial    State = "partial"  // exists, but some objects could not be read; Manifest.Skipped counts them
 	Deleting   State = "deleting" // no longer exists, and not all of it is removed yet
+	Damaged    State = "damaged"  // the manifest can't be read, so that nobody knows what it links to
 )
 
 // exists says whether a snapshot can be restored.

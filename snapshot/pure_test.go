@@ -224,6 +224,14 @@ func TestMidpointIsBetween(t *testing.T) {
 	})
 }
 
+func TestKeyThatIsNoTextHasNoMidpoint(t *testing.T) {
+	for _, keys := range [][2]string{{"\u023a", "\xc9"}, {"\xc8", "z"}, {"a", "b\xff"}} {
+		if mid, ok := midpoint(keys[0], keys[1]); ok {
+			t.Errorf("midpoint(%q, %q) = %q", keys[0], keys[1], mid)
+		}
+	}
+}
+
 func TestStartAfterIsNeverLater(t *testing.T) {
 	long := strings.Repeat("é", 600)
 	for _, key := range []string{"a", long, "x" + long} {

@@ -10,11 +10,11 @@ import (
 const asciiEnd = 0x80
 
 // midpoint returns a string between lo and hi, about halfway, that is valid
-// UTF-8 if lo is; an empty hi is the end of the key space. There may be none that
+// UTF-8 as these must be; an empty hi is the end of the key space. There may be none that
 // is worth having; then ok is false.
 func midpoint(lo, hi string) (mid string, ok bool) {
-	if !utf8.ValidString(lo) {
-		return "", false // servers refuse to begin a listing after such a key
+	if !utf8.ValidString(lo) || !utf8.ValidString(hi) {
+		return "", false // servers refuse to begin a listing after such a key, and it has no middle
 	}
 	at := commonRunes(lo, hi)
 	a, size := firstRune(lo[at:])

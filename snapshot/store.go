@@ -182,8 +182,8 @@ func controlIDs(ctx context.Context, c control, at layout) ([]ID, error) {
 	return ids, nil
 }
 
-// List returns all snapshots, oldest first, also those that are incomplete or
-// being deleted.
+// List returns all snapshots, oldest first, also those that are incomplete,
+// damaged or being deleted.
 func (s *Store) List(ctx context.Context) ([]Info, error) {
 	ids, err := s.ids(ctx)
 	if err != nil {
@@ -218,6 +218,10 @@ func (s *Store) look(ctx context.Context, id ID) (Info, *Manifest, error) {
 		info, err := s.unfinished(ctx, id)
 		return info, nil, err
 	}
+	if errors.Is(err, ErrDamaged) {
+		s.cfg.Log.Warn("a snapshot's manifest can't be read", "snapshot", id, "err", err)
+		return Info{ID: id, State: Damaged}, nil, nil
+	}
 	if err != nil {
 		return Info{}, nil, err
 	}
@@ -228,8 +232,8 @@ func (s *Store) look(ctx context.Context, id ID) (Info, *Manifest, error) {
 func (s *Store) unfinished(ctx context.Context, id ID) (Info, error) {
 	c, _, alive, err := s.inspect(ctx, s.at.claim(id))
 	if errors.Is(err, s3.ErrNotFound) {
-		objects, _, err := s.control.list(ctx, s.at.dir(id), "/")
-		if err != nil || len(objects) == 0 {
+		objects, dirs, err := s.control.list(ctx, s.at.dir(id), "/")
+		if err != nil || len(objects)+len(dirs) == 0 {
 			return Info{}, err
 		}
 		return Info{ID: id, State: Incomplete}, nil
