@@ -79,7 +79,7 @@ func listRows(list []snapshot.Info, ours func(snapshot.Info) bool) [][]string {
 	rows := [][]string{{"SNAPSHOT", "STATE", "STARTED", "OBJECTS", "SIZE", "OWN", "KIND", "NOTE"}}
 	for _, info := range list {
 		rows = append(rows, []string{
-			string(info.ID), stateText(info), info.Started.UTC().Format("2006-01-02 15:04"),
+			string(info.ID), stateText(info), startedText(info.Started),
 			humanize.Comma(info.Objects), humanize.IBytes(uint64(info.Bytes)), humanize.IBytes(uint64(info.OwnBytes)),
 			string(info.Mode), noteText(info),
 		})
@@ -91,6 +91,14 @@ func listRows(list []snapshot.Info, ours func(snapshot.Info) bool) [][]string {
 		}
 	}
 	return rows
+}
+
+// startedText is empty for what left no word of when it began.
+func startedText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04")
 }
 
 func stateText(info snapshot.Info) string {

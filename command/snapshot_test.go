@@ -156,6 +156,20 @@ func TestSnapshotsOfAnotherBucket(t *testing.T) {
 	d.want(exitRefused, "no complete snapshot would be left of bucket", "delete", "latest")
 }
 
+func TestSnapshotWithADamagedManifest(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitOK, "2026-11-23: 3 objects", "create")
+	d.mem.PutBytes("data/.cgs3fs/2026-11-23/manifest.json", []byte("{"))
+	d.want(exitOK, "2026-11-23T", "create")
+	d.want(exitOK, "2026-11-23          damaged            ", "list")
+	d.want(exitDiffers, "2026-11-23T090000Z: 3 objects, 56 B: whole", "verify", "--all")
+	d.want(exitDiffers, "1 of 2 snapshots are damaged", "verify", "--all")
+	d.clock = d.clock.Add(time.Hour)
+	d.want(exitOK, "2026-11-23T10", "create")
+	d.want(exitDiffers, "the manifest of 2026-11-23 can't be read", "prune", "--keep-last", "1")
+	d.want(exitDiffers, "remove that file", "delete", "2026-11-23")
+}
+
 func TestSnapshotRestoreCommand(t *testing.T) {
 	d := newSnapshotDesk(t)
 	d.want(exitOK, "3 objects", "create")

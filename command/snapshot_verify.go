@@ -113,6 +113,11 @@ func (s *snapshotSession) verify(c *cli.Context, ids []snapshot.ID, o snapshot.V
 		if c.Bool("all") && errors.Is(err, snapshot.ErrNoSnapshot) {
 			continue // a prune removed it since it was listed
 		}
+		if c.Bool("all") && errors.Is(err, snapshot.ErrDamaged) { // no manifest to go by
+			bad++
+			notef(c, "%v", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
