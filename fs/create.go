@@ -47,7 +47,6 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 	fl.begin(mode, sequential(in.Flags))
 	h := newHandle(in.Flags, in.Pid)
 	h.file = fl
-	fl.enter(h)
 	if exclusive && f.cfg.ExclusiveAtOpen {
 		if err := fl.commit(ctx); err != nil {
 			f.tree.unlink(n)
@@ -57,6 +56,7 @@ func (f *FS) create(ctx context.Context, dir *node, in *fuse.CreateIn, name stri
 			return nil, err
 		}
 	}
+	fl.enter(h)
 	f.entryOut(n, e, f.cfg.TTL, out)
 	return h, nil
 }

@@ -64,7 +64,12 @@ func (c *creation) chooseAdopted(ctx context.Context, ids []ID) error {
 			return err
 		case info.Running && !c.o.TakeOver:
 			return fmt.Errorf("%w: %s", ErrLocked, info.Run)
-		case info.State != Incomplete || !c.resumable(ctx, c.id):
+		}
+		ok, err := c.resumable(ctx, c.id)
+		switch {
+		case err != nil:
+			return err
+		case info.State != Incomplete || !ok:
 			return fmt.Errorf("%w: %s is a snapshot already, or the beginning of one", ErrRefused, c.id)
 		}
 		c.resumed = true

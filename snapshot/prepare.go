@@ -170,7 +170,11 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 		case today && info.Running && !c.o.TakeOver:
 			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
 		case info.State == Incomplete && !c.o.NoResume && (today || newest && c.resumesAt(info, now)):
-			if c.resumable(ctx, id) {
+			ok, err := c.resumable(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
 				c.id, c.resumed = id, true
 				return nil, nil
 			}
@@ -202,13 +206,18 @@ func (c *creation) resumesAt(info Info, now time.Time) bool {
 }
 
 // resumable says whether an interrupted run wanted what this one wants.
-func (c *creation) resumable(ctx context.Context, id ID) bool {
+func (c *creation) resumable(ctx context.Context, id ID) (bool, error) {
 	old, _, _, err := c.s.inspect(ctx, c.s.at.claim(id))
-	if err != nil || old.Options != c.o.digest(c.s.cfg.SourceName) {
-		return false
+	switch {
+	case errors.Is(err, s3.ErrNotFound): // nobody knows what it wanted
+		return false, nil
+	case err != nil:
+		return false, err
+	case old.Options != c.o.digest(c.s.cfg.SourceName):
+		return false, nil
 	}
 	c.started = old.Started
-	return true
+	return true, nil
 }
 
 // refuseForeign keeps our copies apart from objects that others put under the
