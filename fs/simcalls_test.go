@@ -507,6 +507,11 @@ func (w *simWorld) unlink(op simOp) string {
 			return p
 		}
 	}
+	for _, st := range w.states {
+		if errno != 0 && w.fired && st.mount == op.mount && st.key == op.path && held(w.after, op.path) == absent {
+			st.loose = true // it was removed all the same, perhaps after it was saved so that it can be kept
+		}
+	}
 	return w.expect("unlink", errno, is, yes, syscall.ENOENT)
 }
 
