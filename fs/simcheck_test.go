@@ -24,7 +24,7 @@ import (
 var (
 	simSeed      = flag.Uint64("sim.seed", 0, "run only the history of this seed")
 	simSteps     = flag.Int("sim.steps", 200, "operations in a history")
-	simHistories = flag.Int("sim.histories", 120, "histories of the model check")
+	simHistories = flag.Int("sim.histories", 250, "histories of the model check")
 )
 
 // simOp is one operation of a history. It means something in every state, so
