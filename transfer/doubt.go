@@ -62,6 +62,12 @@ func (d *Draft) doubted(ctx context.Context, key string, s *outflow) (*s3.Object
 	return &info.Object, nil
 }
 
+// maybeComplete tells whether the upload under way may have become the object
+// without our knowing. d.mu must be held.
+func (d *Draft) maybeComplete() bool {
+	return d.stream != nil && slices.ContainsFunc(d.doubts, func(x doubt) bool { return x.stream == d.stream })
+}
+
 // dispel looks whether what refused a request with refusal is what an earlier
 // commit made, and returns nil if so: it is the draft's own then, and what the
 // base was. Otherwise it returns refusal, or why it could not find out.

@@ -58,6 +58,27 @@ func TestCutAfterAFailedCommitTakesPartsOut(t *testing.T) {
 	}
 }
 
+func TestNothingLeavesIntoAnUploadThatMayBeComplete(t *testing.T) {
+	for _, do := range []s3test.Action{s3test.Fail, s3test.Drop} {
+		b, mem := bucket()
+		e := newEngine(t, b, small.in(t.TempDir()))
+		d := newDraft(t, e, "a", nil, true)
+		want := noise(600, 1)
+		write(t, d, want[:100], 0)
+		commitFails(t, b, d, "a", once(s3.OpCompleteUpload, do))
+		b.Reset()
+		for off := 100; off < len(want); off += 50 {
+			write(t, d, want[off:off+50], int64(off))
+			d.wg.Wait()
+		}
+		if n := b.Calls()[s3.OpPart]; n > 0 {
+			t.Errorf("%v: %d parts left", do, n)
+		}
+		commit(t, d, "a", s3.PutOptions{IfNoneMatch: "*"})
+		checkObject(t, mem, "a", want)
+	}
+}
+
 func TestUnansweredPutIsNotTakenForTheUploadAfterIt(t *testing.T) {
 	b, mem := bucket()
 	e := newEngine(t, b, small.in(t.TempDir()))

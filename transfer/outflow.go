@@ -57,10 +57,11 @@ func (d *Draft) Begun() (key string, o s3.PutOptions, ok bool) {
 func (d *Draft) lag() int64 { return min(maxBuffer, d.e.cfg.PartSize/8) }
 
 // full returns the next part that is all here and has not left, 0 if there is
-// none. A part that is about to be written to, at but, is none. d.mu must be
-// held.
+// none. A part that is about to be written to, at but, is none. Nothing leaves
+// into an upload that may be complete: it would be refused, or be missing from
+// the object. d.mu must be held.
 func (d *Draft) full(but span) (int, span) {
-	if !d.streaming() {
+	if !d.streaming() || d.maybeComplete() {
 		return 0, span{}
 	}
 	n := 2
