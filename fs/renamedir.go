@@ -150,17 +150,31 @@ func (m *move) copyAll(ctx context.Context, there bool) (map[string]copied, erro
 	if err == nil {
 		return done, nil
 	}
-	undo := make([]s3.Target, 0, len(done))
-	for _, info := range done {
-		if !there || info.Key != m.newKey {
-			undo = append(undo, s3.Target{Key: info.Key, ETag: info.ETag, Weak: true})
-		}
-	}
-	slices.SortFunc(undo, func(a, b s3.Target) int { return strings.Compare(b.Key, a.Key) }) // markers last
-	if _, undoErr := deleteUnchanged(context.WithoutCancel(ctx), m.fs.bucket, undo); undoErr != nil {
+	if undoErr := m.takeBack(context.WithoutCancel(ctx), done, there); undoErr != nil {
 		m.fs.log.Warn("copies of a directory whose rename failed remain", "under", m.newKey, "err", undoErr)
 	}
 	return nil, err
+}
+
+// takeBack removes the copies, but for the marker of a directory that was there
+// before.
+func (m *move) takeBack(ctx context.Context, done map[string]copied, there bool) error {
+	made := map[string]string{}
+	for _, info := range done {
+		if !there || info.Key != m.newKey {
+			made[info.Key] = info.ETag
+		}
+	}
+	copies, _, err := m.unchanged(ctx, m.newKey, func(o s3.Object) bool {
+		etag, ok := made[o.Key]
+		return ok && etag == o.ETag
+	})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(copies) // markers last
+	_, err = deleteUnchanged(ctx, m.fs.bucket, copies)
+	return err
 }
 
 func (m *move) copyOne(ctx context.Context, o s3.Object) (copied, error) {
@@ -184,21 +198,34 @@ func (m *move) copyOne(ctx context.Context, o s3.Object) (copied, error) {
 	return copied{o.ETag, info}, err
 }
 
-// deleteAll removes what was copied. What somebody else put there meanwhile is
-// not touched: as many servers compare no ETags in a bulk delete, they are
-// compared here, a moment before. What is in a directory goes before its marker.
-func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
-	targets := make([]s3.Target, 0, len(copied))
-	for o, err := range s3.List(ctx, m.fs.bucket, m.oldKey) {
+// unchanged returns the objects below prefix that are ours still, and whether
+// there are others, which must not be touched. As many servers compare no ETags in
+// a bulk delete, they are compared here, a moment before.
+func (m *move) unchanged(ctx context.Context, prefix string, ours func(s3.Object) bool) (targets []s3.Target, others bool, err error) {
+	for o, err := range s3.List(ctx, m.fs.bucket, prefix) {
 		if err != nil {
-			return err
+			return nil, false, err
 		}
-		if c, ok := copied[o.Key]; !ok || c.from != o.ETag {
-			m.left = true
+		if !ours(o) {
+			others = true
 			continue
 		}
 		targets = append(targets, s3.Target{Key: o.Key, ETag: o.ETag, Weak: true})
 	}
+	return targets, others, nil
+}
+
+// deleteAll removes what was copied. What is in a directory goes before its
+// marker.
+func (m *move) deleteAll(ctx context.Context, copied map[string]copied) error {
+	targets, others, err := m.unchanged(ctx, m.oldKey, func(o s3.Object) bool {
+		c, ok := copied[o.Key]
+		return ok && c.from == o.ETag
+	})
+	if err != nil {
+		return err
+	}
+	m.left = others
 	if len(targets) <= deleteBatch {
 		slices.Reverse(targets)
 		return m.deleteIn(ctx, targets)
