@@ -74,6 +74,7 @@ bench:
 
 soak:
 	CGS3FS_SOAK=$(SOAKTIME) $(GO) test -timeout=0 -count=1 -v -run='TestEveryPromise|TestNothingIsLost' $(TESTFLAGS) ./fs
+	$(GO) test -timeout=0 -count=1 $(addprefix ./,$(dir $(wildcard */rapid_test.go))) -rapid.seed=0 -rapid.checks=20000
 	cd tests && CGS3FS_SOAK=$(SOAKTIME) $(GO) test -timeout=0 -count=1 -v $(TESTFLAGS) ./...
 
 # Every fuzz target of the program, one after another.
