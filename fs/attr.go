@@ -3,7 +3,6 @@ package fs
 import (
 	"context"
 	"errors"
-	"maps"
 	"syscall"
 	"time"
 
@@ -14,100 +13,6 @@ import (
 // largest request that the kernel sends.
 const blockSize = 1 << 20
 
-// Lookup is stat(2)'s question: what is this name?
-func (f *FS) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	ctx := f.asking(cancel, header.Pid)
-	defer ctx.end()
-	dir := f.tree.get(header.NodeId)
-	if dir == nil {
-		return fuse.Status(syscall.ESTALE)
-	}
-	if len(name) > maxName {
-		return fuse.Status(syscall.ENAMETOOLONG)
-	}
-	known, at := f.tree.child(dir, name), 0
-	if known != nil {
-		at = known.saved()
-	}
-	n, e, left, err := f.resolve(ctx, dir, name)
-	if err != nil {
-		st := f.status("lookup", f.tree.path(dir)+"/"+name, err)
-		if st == fuse.ENOENT && left > 0 {
-			out.SetEntryTimeout(left) // NodeId 0: the kernel may remember that there is none
-			return fuse.OK
-		}
-		return st
-	}
-	if n == known {
-		e.etag = n.sinceThen(at, e.etag)
-	}
-	f.entryOut(n, e, left, out)
-	return fuse.OK
-}
-
-// resolve finds the node of a name and counts a lookup of it.
-func (f *FS) resolve(ctx context.Context, dir *node, name string) (*node, entry, time.Duration, error) {
-	if n, e, ok := f.unsavedChild(dir, name); ok {
-		return n, e, f.cfg.TTL, nil
-	}
-	before := f.openVersion(dir, name)
-	e, left, err := f.stat(ctx, dir, name)
-	if errors.Is(err, errNoName) {
-		if n, e, ok := f.unsavedDir(dir, name); ok {
-			return n, e, 0, nil
-		}
-	}
-	if err != nil {
-		return nil, e, left, err
-	}
-	f.detachReplaced(dir, name, before, e)
-	return f.tree.learn(dir, name, e), e, left, nil
-}
-
-// unsavedChild finds a name whose content the bucket does not have yet: what
-// this mount wrote is what is there.
-func (f *FS) unsavedChild(dir *node, name string) (*node, entry, bool) {
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	n := dir.children[name]
-	if n == nil || n.file == nil || !n.file.unknown() {
-		return nil, entry{}, false
-	}
-	n.lookups++
-	return n, f.openEntry(n, n.file.state()), true
-}
-
-// unsavedDir finds a directory that the bucket does not have, because somebody
-// else removed what was in it, while a file in it waits to be saved.
-func (f *FS) unsavedDir(dir *node, name string) (*node, entry, bool) {
-	if f.tree.child(dir, name) == nil {
-		return nil, entry{}, false
-	}
-	holding := f.unsavedDirs()
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	n := dir.children[name]
-	if n == nil || !holding[n] {
-		return nil, entry{}, false
-	}
-	n.lookups++
-	return n, entry{kind: kindDir, part: n.part}, true
-}
-
-// unsavedDirs is all directories with an unsaved file somewhere in them.
-func (f *FS) unsavedDirs() map[*node]bool {
-	files := f.unsaved.list()
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	holding := map[*node]bool{}
-	for _, fl := range files {
-		for n := fl.node.parent; n != nil && !holding[n]; n = n.parent {
-			holding[n] = true
-		}
-	}
-	return holding
-}
-
 // openEntry is what an open file's version says.
 func (f *FS) openEntry(n *node, s state) entry {
 	e := entry{kind: kindFile, part: n.part, size: s.base.Size, etag: s.base.ETag, mtime: s.base.LastModified, drafted: s.draft != nil}
@@ -116,44 +21,6 @@ func (f *FS) openEntry(n *node, s state) entry {
 		e.posix = &p
 	}
 	return e
-}
-
-// openVersion is the ETag of the version that a name's file is open in; empty if
-// it is not open.
-func (f *FS) openVersion(dir *node, name string) string {
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	if n := dir.children[name]; n != nil && n.file != nil {
-		return n.file.state().base.ETag
-	}
-	return ""
-}
-
-// detachReplaced takes the name from an inode that is open here while the
-// bucket has another version under it now. Whoever has it open keeps the old
-// version; the name gets a new inode. before is the version that the file was
-// open in when the bucket was asked: if this mount has saved it since, the
-// answer is older than that.
-func (f *FS) detachReplaced(dir *node, name, before string, e entry) {
-	f.tree.mu.Lock()
-	defer f.tree.mu.Unlock()
-	n := dir.children[name]
-	if n == nil || n.file == nil || e.kind != kindFile || e.etag == "" {
-		return
-	}
-	s := n.file.state()
-	clean := !s.orphan && (s.draft == nil || !s.draft.Dirty())
-	if clean && s.base.ETag != "" && s.base.ETag == before && s.base.ETag != e.etag && !n.isRewriting() {
-		f.tree.unlinkLocked(n)
-	}
-}
-
-func (f *FS) entryOut(n *node, e entry, left time.Duration, out *fuse.EntryOut) {
-	out.NodeId = n.id
-	out.Generation = 1
-	out.SetEntryTimeout(left)
-	out.SetAttrTimeout(left)
-	f.attr(n, e, &out.Attr)
 }
 
 // GetAttr is fstat(2) and stat(2) of a node that the kernel knows.
@@ -242,69 +109,6 @@ func (f *FS) attr(n *node, e entry, out *fuse.Attr) {
 	out.SetTimes(&atime, &p.mtime, &p.mtime)
 }
 
-// version is which content of a node attributes belong to. That of a directory
-// is always the same.
-type version struct {
-	etag    string
-	drafted bool // a content that this mount has yet to save
-}
-
-func (e entry) version() version { return version{e.etag, e.drafted} }
-
-// owns tells whether what this mount did to the attributes counts for v: what it
-// did to a version that somebody else replaced went with that. n.mu must be held.
-func (n *node) owns(v version) bool {
-	return n.own != nil && (v.drafted || n.rewriting || v.etag == n.own.etag)
-}
-
-// sinceThen is what became of a version that the bucket told of: this mount may
-// have saved it while the answer was on its way. at is what n.saved was before the
-// bucket was asked. After that, it is somebody else's who has brought it back.
-func (n *node) sinceThen(at int, etag string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.saves != at && n.own != nil && etag != "" && etag == n.own.was {
-		return n.own.etag
-	}
-	return etag
-}
-
-// ownOf is what this mount did to v, made if need be. n.mu must be held.
-func (n *node) ownOf(v version) *owned {
-	if !n.owns(v) {
-		n.own = &owned{etag: v.etag}
-	}
-	return n.own
-}
-
-// overlay is what this mount did to the attributes of v.
-func (n *node) overlay(v version) (posix, time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.owns(v) {
-		return posix{}, time.Time{}
-	}
-	return n.own.posix, n.own.atime
-}
-
-// disown forgets what this mount did to a version that is gone.
-func (n *node) disown(o owned) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.own != nil && n.own.etag == o.etag {
-		n.own = nil
-	}
-}
-
-// timeIsNew forgets the time that was set, because the content has changed since.
-func (n *node) timeIsNew() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.own != nil {
-		n.own.posix.has &^= hasMtime
-	}
-}
-
 // SetAttr is chmod, chown, utimens and truncate.
 func (f *FS) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
 	ctx := f.changing(cancel, in.Pid)
@@ -375,38 +179,4 @@ func (f *FS) setPosix(ctx context.Context, n *node, in *fuse.SetAttrIn) error {
 		}
 	})
 	return nil
-}
-
-// written records, after a save, which version the node's attributes belong
-// to. It keeps as dirty what changed while the save was on its way.
-func (n *node) written(saved owned, etag string, mtime time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.own == nil {
-		n.own = &owned{}
-	}
-	if n.own.etag != etag {
-		n.own.was, n.own.etag = n.own.etag, etag
-	}
-	n.saves++
-	n.own.dirty = !saved.same(n.own)
-	if n.own.posix.has&hasMtime == 0 {
-		n.own.posix.mtime, n.own.posix.has = mtime, n.own.posix.has|hasMtime
-	}
-}
-
-// snapshot is the node's own attributes as they are now.
-func (n *node) snapshot() owned {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.own == nil {
-		return owned{}
-	}
-	o := *n.own
-	o.xattr, o.gone = maps.Clone(o.xattr), maps.Clone(o.gone)
-	return o
-}
-
-func (o *owned) same(b *owned) bool {
-	return o.posix == b.posix && maps.Equal(o.xattr, b.xattr) && maps.Equal(o.gone, b.gone)
 }

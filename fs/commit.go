@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"syscall"
 	"time"
 
@@ -258,28 +257,6 @@ func (fl *file) putOptions(key string, own owned) s3.PutOptions {
 		o.IfNoneMatch = "*"
 	}
 	return o
-}
-
-// apply lays what this mount did to a file over an object's attributes.
-func (o owned) apply(a s3.Attributes, key string, k kind, mtime time.Time) s3.Attributes {
-	if a.ContentType == "" {
-		a.ContentType = contentType(key)
-	}
-	meta := maps.Clone(a.Metadata)
-	if meta == nil {
-		meta = map[string]string{}
-	}
-	for name := range o.gone {
-		delete(meta, name)
-	}
-	maps.Copy(meta, o.xattr)
-	p := o.posix
-	if !mtime.IsZero() {
-		p = p.over(posix{has: hasMtime, mtime: mtime})
-	}
-	p.write(meta, k)
-	a.Metadata = meta
-	return a
 }
 
 // takeFailure reports, once, a save that failed when nobody could be told.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 	"syscall"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/cgs3fs/cgs3fs/cache"
 	"github.com/cgs3fs/cgs3fs/s3"
-	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
 // Mkdir leaves a marker object, so that the directory is there for everybody
@@ -91,70 +89,6 @@ func (f *FS) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out *f
 	f.Release(cancel, &fuse.ReleaseIn{Fh: co.Fh})
 	*out = co.EntryOut
 	return f.status("mknod", name, err)
-}
-
-// Unlink deletes the object. Who has the file open keeps its content.
-func (f *FS) Unlink(cancel <-chan struct{}, header *fuse.InHeader, name string) fuse.Status {
-	ctx := f.changing(cancel, header.Pid)
-	defer ctx.end()
-	dir := f.tree.get(header.NodeId)
-	if dir == nil {
-		return fuse.Status(syscall.ESTALE)
-	}
-	return f.status("unlink", f.tree.path(dir)+"/"+name, f.unlink(ctx, dir, name))
-}
-
-func (f *FS) unlink(ctx context.Context, dir *node, name string) error {
-	if err := f.frozen(ctx, dir); err != nil {
-		return err
-	}
-	n := f.tree.child(dir, name)
-	if n != nil && n.kind == kindFile {
-		return f.unlinkFile(ctx, dir, name, n)
-	}
-	p, err := f.tree.pin(ctx, dir)
-	if err != nil || p == nil {
-		return gone(err)
-	}
-	defer p.release()
-	if n == nil {
-		e, _, err := f.stat(ctx, dir, name)
-		if err != nil {
-			return err
-		}
-		return f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + e.part})
-	}
-	if err := f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + n.part}); err != nil {
-		return err
-	}
-	f.tree.unlink(n)
-	return nil
-}
-
-// unlinkFile is unlink of a file that may be open.
-func (f *FS) unlinkFile(ctx context.Context, dir *node, name string, n *node) error {
-	fl := f.acquire(n)
-	defer fl.drop()
-	if err := fl.op.lock(ctx); err != nil {
-		return err
-	}
-	defer fl.op.unlock()
-	p, err := f.tree.pin(ctx, dir)
-	if err != nil || p == nil {
-		return gone(err)
-	}
-	defer p.release()
-	settle, err := fl.keepOpen(ctx)
-	if err != nil {
-		return err
-	}
-	err = f.remove(ctx, dir, p.key, name, s3.Target{Key: p.key + n.part})
-	settle(err == nil)
-	if err != nil {
-		return err
-	}
-	f.tree.unlink(n)
-	return nil
 }
 
 // remove deletes one object and sees to it that its directory stays.
@@ -288,120 +222,4 @@ func (f *FS) mustBeEmpty(ctx context.Context, n *node, prefix string) (marker bo
 		}
 	}
 	return len(page.Objects) > 0, nil
-}
-
-// keepOpen prepares a file for the loss of its name: what its open descriptors
-// may still read is brought here. The function it returns must be called with
-// whether the name has gone. fl.op must be held exclusively until then.
-func (fl *file) keepOpen(ctx context.Context) (settle func(gone bool), err error) {
-	fl.mu.Lock()
-	others := fl.refs > 1
-	fl.mu.Unlock()
-	if !others || fl.state().orphan {
-		return func(bool) {}, nil
-	}
-	kept, err := fl.bring(ctx)
-	lost := err != nil
-	if lost {
-		if ctx.Err() != nil {
-			return nil, err
-		}
-		fl.fs.log.Warn("an open file loses its name and could not be kept whole; reading on will fail", "path", fl.fs.tree.path(fl.node), "err", err)
-	}
-	return func(gone bool) {
-		old := kept
-		if gone {
-			old = fl.orphaned(kept, lost)
-		}
-		if old != nil {
-			fl.discard(context.WithoutCancel(ctx), old)
-		}
-	}, nil
-}
-
-// orphaned marks that the file has no name, and will not be saved. It returns
-// the draft that the kept content takes the place of. One that could not be
-// kept must not stay if it sends its bytes to where the name was: its
-// descriptors are stale then. Nor does one that nobody has open, for whoever opens
-// it at this moment would find a part of it.
-func (fl *file) orphaned(kept *transfer.Draft, lost bool) (old *transfer.Draft) {
-	fl.fs.unsaved.remove(fl)
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	fl.orphan = true
-	if lost && fl.streams || kept == nil && fl.handles == 0 {
-		fl.epoch++
-		fl.writers, old, fl.draft = 0, fl.draft, nil
-		return old
-	}
-	if kept == nil {
-		return nil
-	}
-	if fl.draft == nil {
-		fl.mtime = fl.base.LastModified
-	}
-	old, fl.draft, fl.streams = fl.draft, kept, false
-	return old
-}
-
-// bring copies the present content into a draft that will never be saved, if
-// any of it is in the bucket only, or may be sent there.
-func (fl *file) bring(ctx context.Context) (*transfer.Draft, error) {
-	s := fl.state()
-	fl.mu.Lock()
-	streams := fl.streams
-	fl.mu.Unlock()
-	size := s.base.Size
-	var r io.ReaderAt
-	switch {
-	case s.draft != nil:
-		if !streams && s.draft.Base() == nil {
-			return nil, nil
-		}
-		r, size = draftReader{ctx, s.draft}, s.draft.Size()
-	case s.base.ETag == "":
-		return nil, nil
-	default:
-		reader := fl.fs.xfer.NewReader(s.base.Object)
-		defer reader.Close()
-		r = versionReader{ctx, reader}
-	}
-	if fl.released(ctx, func() bool { return fl.handles == 0 }) {
-		return nil, nil // and it may be terabytes
-	}
-	d := fl.fs.xfer.NewDraft(s.base.Key, nil, transfer.DraftOptions{})
-	if err := copyInto(ctx, d, r, size); err != nil {
-		return nil, errors.Join(err, d.Discard(context.WithoutCancel(ctx)))
-	}
-	return d, nil
-}
-
-// draftReader and versionReader are io.ReaderAts of one context.
-type draftReader struct {
-	ctx context.Context
-	d   *transfer.Draft
-}
-
-func (r draftReader) ReadAt(p []byte, off int64) (int, error) { return r.d.ReadAt(r.ctx, p, off) }
-
-type versionReader struct {
-	ctx context.Context
-	r   *transfer.Reader
-}
-
-func (r versionReader) ReadAt(p []byte, off int64) (int, error) { return r.r.ReadAt(r.ctx, p, off) }
-
-func copyInto(ctx context.Context, d *transfer.Draft, r io.ReaderAt, size int64) error {
-	buf := make([]byte, min(blockSize, size))
-	for off := int64(0); off < size; {
-		p := buf[:min(size-off, int64(len(buf)))]
-		if n, err := r.ReadAt(p, off); n < len(p) {
-			return errors.Join(io.ErrUnexpectedEOF, err)
-		}
-		if err := d.WriteAt(ctx, p, off); err != nil {
-			return err
-		}
-		off += int64(len(p))
-	}
-	return nil
 }

@@ -262,23 +262,6 @@ func (n *node) moved(was, is string, own owned, mtime time.Time) {
 	}
 }
 
-// follow records that the content was, if the node shows that, is a version is
-// now, with the attributes that it had. It reports whether this mount has done
-// anything to these; what waits to be written waits on.
-func (n *node) follow(was, is string) (owns bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.pages != "" && n.pages == was {
-		n.pages = is
-	}
-	if n.kind == kindDir || !n.owns(version{etag: was}) {
-		return false
-	}
-	n.own.etag = is
-	n.saves++
-	return true
-}
-
 // arrive gives the node its new place.
 func (m *move) arrive(ctx context.Context, was string, info s3.Info, replaced *node, part string) error {
 	f := m.fs

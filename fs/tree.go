@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // node is a file, directory or link that the kernel knows by a number. It is
@@ -34,38 +33,6 @@ type node struct {
 	pages     string // guarded by mu; the ETag of the version whose pages the kernel may hold
 	lost      error  // guarded by mu; a save that failed when nobody could be told
 	target    string // guarded by mu; of a link, once it is known
-}
-
-// owned is what this mount itself did to a file's attributes. It counts while
-// the object is the version etag, or until it is written (dirty).
-type owned struct {
-	posix posix
-	xattr map[string]string // user metadata set (text) …
-	gone  map[string]bool   // … and removed
-	etag  string
-	was   string // what etag was before this mount's last save; see sinceThen
-	dirty bool
-	atime time.Time
-}
-
-// saved is how often this mount gave the node another version.
-func (n *node) saved() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.saves
-}
-
-// isRewriting says whether a version that nobody knows may be this mount's own.
-func (n *node) isRewriting() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.rewriting
-}
-
-func (n *node) setRewriting(rewriting bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.rewriting = rewriting
 }
 
 // cached is the version whose pages the kernel may hold.
