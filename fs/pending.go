@@ -23,7 +23,7 @@ type pending struct {
 	mu    sync.Mutex
 	nodes map[*node]error // guarded by mu; why they could not be written, if that was tried
 	busy  map[*node]bool  // guarded by mu; those that a flush is writing: what changes meanwhile waits for that
-	armed bool            // guarded by mu; a flush is on its way
+	next  time.Time       // guarded by mu; when a flush follows; zero if none does
 }
 
 const (
@@ -61,14 +61,15 @@ func (p *pending) add(f *FS, n *node, why error) {
 	}
 }
 
-// arm lets a flush follow after a while, if none is on its way.
+// arm lets a flush follow after a while, if none does sooner.
 func (p *pending) arm(f *FS, after time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.armed {
+	at := time.Now().Add(after)
+	if !p.next.IsZero() && !at.Before(p.next) {
 		return
 	}
-	p.armed = true
+	p.next = at
 	f.work.Add(1)
 	go func() {
 		defer f.work.Done()
@@ -78,8 +79,14 @@ func (p *pending) arm(f *FS, after time.Duration) {
 			return // the unmount flushes
 		}
 		p.mu.Lock()
-		p.armed = false
+		turn := p.next == at // otherwise there was one sooner
+		if turn {
+			p.next = time.Time{}
+		}
 		p.mu.Unlock()
+		if !turn {
+			return
+		}
 		if err := p.flush(f.life, f); err != nil {
 			f.log.Error("writing attributes", "err", err)
 			p.arm(f, attributeRetry)

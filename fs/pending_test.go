@@ -56,3 +56,40 @@ func changeBesideALargeFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The attributes of one file can't be written for now. Those of another are not
+// kept waiting for that.
+func TestAttributesDoNotWaitForThoseThatFailed(t *testing.T) {
+	synctest.Test(t, changeBesideAFailure)
+}
+
+func changeBesideAFailure(t *testing.T) {
+	mem := simBucket()
+	mem.PutBytes("denied", []byte("content"))
+	mem.PutBytes("other", []byte("content"))
+	m := newSimMount(t, mem, privateDir(t), simConfig{Config: Config{TTL: time.Minute, NegativeTTL: time.Minute}})
+	m.faulty.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCopy, Key: "denied", Times: 2, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied}}}})
+	written := func(name string) bool {
+		info, err := mem.Head(context.Background(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Metadata[metaMtime] == "1000"
+	}
+	for _, name := range []string{"denied", "other"} {
+		if errno := m.k.utimes(name, 1000); errno != 0 {
+			t.Fatal(errno)
+		}
+		time.Sleep(attributeDelay + attributeDelay/2)
+	}
+	if !written("other") {
+		t.Error("the other's were not written")
+	}
+	time.Sleep(attributeRetry)
+	if !written("denied") {
+		t.Error("there was no second try")
+	}
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
