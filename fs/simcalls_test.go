@@ -527,7 +527,7 @@ func (w *simWorld) keptFrame(m may, mount int, key string) {
 }
 
 func (w *simWorld) rename(op simOp) string {
-	is := w.hasFile(op.mount, op.path)
+	is, forgetful := w.hasFile(op.mount, op.path), w.forgetful(op.mount, op.path)
 	var n, replaced *simInode
 	errno := w.call(op.mount, func() (errno syscall.Errno) {
 		n, replaced, errno = w.mounts[op.mount].k.rename(op.path, op.to)
@@ -560,7 +560,7 @@ func (w *simWorld) rename(op simOp) string {
 				o.perhapsSaved() // before the copy took its place, which only lacks that the source goes
 			}
 		}
-		if errno == syscall.ESTALE && w.forgetful(op.mount, op.path) {
+		if errno == syscall.ESTALE && forgetful {
 			return "" // the open file is an older version, and the name not asked for anew
 		}
 		if st != nil && st.dirty && w.lostRace(st, errno) {
@@ -580,7 +580,9 @@ func (w *simWorld) rename(op simOp) string {
 	if op.fault != (simFault{}) && content == absent && held(w.bucket, op.to) != absent {
 		return "" // somebody else did the same: whose copy it is goes by the content, once an attempt has failed
 	}
-	if !moved || held(w.after, op.path) != absent {
+	if op.fault != (simFault{}) && forgetful && held(w.bucket, op.to) != absent && held(w.after, op.to) == held(w.bucket, op.to) {
+		content = held(w.after, op.to) // nor did it differ from the version of the source that the mount knew
+	} else if !moved || held(w.after, op.path) != absent {
 		return wrong("rename", 0, "%q holds %s and %q %s, not %s", op.path, brief(held(w.after, op.path)), op.to, brief(held(w.after, op.to)), brief(content))
 	}
 	if st != nil && (st.dirty || st.content == content) { // one in an older version has lost the name before
