@@ -24,7 +24,7 @@ import (
 var (
 	simSeed      = flag.Uint64("sim.seed", 0, "run only the history of this seed")
 	simSteps     = flag.Int("sim.steps", 200, "operations in a history")
-	simHistories = flag.Int("sim.histories", 250, "histories of the model check")
+	simHistories = flag.Int("sim.histories", 300, "histories of the model check")
 )
 
 // simOp is one operation of a history. It means something in every state, so
@@ -515,6 +515,9 @@ func TestEveryPromiseHoldsUnderFaults(t *testing.T) {
 	}
 	t.Logf("%d steps in %v: %d calls of which %d failed, %d failures reached the file system, %d files kept for recovery, %d histories ended early",
 		totals.steps, time.Since(began).Round(time.Millisecond), totals.calls, totals.faulted, totals.failed, totals.rescued, totals.stopped)
+	if histories >= 300 && !t.Failed() && (totals.steps < 20_000 || totals.faulted*25 < totals.calls) {
+		t.Error("too little was done, or failed, to prove anything")
+	}
 }
 
 // kindOf is what a problem is about, without names and contents.

@@ -3,7 +3,6 @@ package fs
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +25,27 @@ type crasher struct {
 	mem  *s3test.Mem
 	k    *simKernel
 	file *simFile
-	name string // of the open file
-	text string // its content
-	said int    // writes so far, to make the bytes of each its own
+	name string            // of the open file
+	text string            // its content
+	gone bool              // it was unlinked
+	said int               // writes so far, to make the bytes of each its own
+	told map[string]string // what the last operation said is in the bucket now
+}
+
+// tell notes what an operation that succeeded has told the program.
+func (c *crasher) tell(errno syscall.Errno, key, content string) syscall.Errno {
+	if errno == 0 {
+		c.told[key] = content
+	}
+	return errno
+}
+
+// saved is tell of an operation that saves the open file.
+func (c *crasher) saved(errno syscall.Errno) syscall.Errno {
+	if c.gone {
+		return errno
+	}
+	return c.tell(errno, c.name, c.text)
 }
 
 // crashOps are the operations. They report false where they make no sense.
@@ -75,14 +92,15 @@ var crashOps = []struct {
 			c.text = resize(c.text, 15)
 			return c.file.truncate(15), true
 		}
+		p, _ := c.mem.Bytes("old")
 		_, errno := c.k.truncate("old", 15)
-		return errno, true
+		return c.tell(errno, "old", resize(string(p), 15)), true
 	}},
 	{"fsync", func(c *crasher) (syscall.Errno, bool) {
 		if c.file == nil {
 			return 0, false
 		}
-		return c.file.fsync(), true
+		return c.saved(c.file.fsync()), true
 	}},
 	{"close", func(c *crasher) (syscall.Errno, bool) {
 		if c.file == nil {
@@ -91,22 +109,34 @@ var crashOps = []struct {
 		return c.close(), true
 	}},
 	{"rename onto", func(c *crasher) (syscall.Errno, bool) {
-		_, _, errno := c.k.rename(c.current(), "victim")
+		from := c.current()
+		content := held(contents(c.mem), from)
+		_, _, errno := c.k.rename(from, "victim")
+		if c.file != nil && !c.gone {
+			content = c.text
+		}
 		if errno == 0 && c.file != nil {
 			c.name = "victim"
 		}
-		return errno, true
+		if from != "victim" {
+			c.tell(errno, from, absent)
+		}
+		return c.tell(errno, "victim", content), true
 	}},
 	{"rename directory", func(c *crasher) (syscall.Errno, bool) {
 		_, _, errno := c.k.rename("d", "moved")
-		return errno, true
+		c.tell(errno, "d/in", absent)
+		c.tell(errno, "moved/in", "inside")
+		return c.tell(errno, "moved/sub/in", "below"), true
 	}},
 	{"unlink", func(c *crasher) (syscall.Errno, bool) {
-		_, errno := c.k.unlink(c.current())
-		return errno, true
+		name := c.current()
+		_, errno := c.k.unlink(name)
+		c.gone = c.gone || errno == 0 && c.file != nil
+		return c.tell(errno, name, absent), true
 	}},
-	{"mkdir", func(c *crasher) (syscall.Errno, bool) { return c.k.mkdir("m"), true }},
-	{"rmdir", func(c *crasher) (syscall.Errno, bool) { return c.k.rmdir("empty"), true }},
+	{"mkdir", func(c *crasher) (syscall.Errno, bool) { return c.tell(c.k.mkdir("m"), "m/", ""), true }},
+	{"rmdir", func(c *crasher) (syscall.Errno, bool) { return c.tell(c.k.rmdir("empty"), "empty/", absent), true }},
 }
 
 func (c *crasher) open(name string, flags uint32) (syscall.Errno, bool) {
@@ -115,7 +145,7 @@ func (c *crasher) open(name string, flags uint32) (syscall.Errno, bool) {
 	}
 	file, errno := c.k.open(name, flags)
 	if errno == 0 {
-		c.file, c.name, c.text = file, name, ""
+		c.file, c.name, c.text, c.gone = file, name, "", false
 		if flags&syscall.O_TRUNC == 0 {
 			p, _ := c.mem.Bytes(name)
 			c.text = string(p)
@@ -141,7 +171,7 @@ func (c *crasher) write(n, off int) (syscall.Errno, bool) {
 func (c *crasher) close() syscall.Errno {
 	file := c.file
 	c.file = nil
-	return file.close()
+	return c.saved(file.close())
 }
 
 // current is what rename and unlink are about.
@@ -189,7 +219,7 @@ func play(t *testing.T, dir string, ops []int, crash s3test.Crash) (*crashRun, b
 	})
 	m.faulty.SetPlan(s3test.Plan{Crash: crash})
 	m.fs.cfg.RecoveryDir = "" // the crash would take the recovery along
-	c := &crasher{mem: r.mem, k: m.k}
+	c := &crasher{mem: r.mem, k: m.k, told: map[string]string{}}
 	defer func() {
 		if c.file != nil {
 			c.close()
@@ -218,7 +248,14 @@ func play(t *testing.T, dir string, ops []int, crash s3test.Crash) (*crashRun, b
 		if errno != 0 {
 			return nil, false // not there, not empty: as it should be, and nothing new
 		}
-		r.states = append(r.states, contents(r.mem))
+		is := contents(r.mem)
+		for key, content := range c.told {
+			if held(is, key) != content {
+				t.Errorf("%s: operation %d succeeded, and %q holds %s, not %s", crashName(ops), i, key, brief(held(is, key)), brief(content))
+			}
+		}
+		clear(c.told)
+		r.states = append(r.states, is)
 	}
 	r.calls = m.faulty.Log()
 	return r, true
@@ -284,22 +321,18 @@ func crashMoments(op string) []s3test.Moment {
 }
 
 // TestNothingIsLostWhereverItCrashes enumerates the sequences of up to three
-// operations (those of three in part, unless CGS3FS_SOAK is set) and all their
-// crash points.
+// operations and all their crash points.
 func TestNothingIsLostWhereverItCrashes(t *testing.T) {
 	dir := privateDir(t)
-	longest, share := 3, uint32(4)
+	longest := 3
 	if testing.Short() {
 		longest = 2
-	}
-	if os.Getenv("CGS3FS_SOAK") != "" {
-		share = 1
 	}
 	sequences, runs := 0, 0
 	var extend func(ops []int)
 	extend = func(ops []int) {
 		if len(ops) > 0 {
-			n, ok := crashEverywhere(t, dir, ops, share)
+			n, ok := crashEverywhere(t, dir, ops)
 			if !ok || t.Failed() {
 				return
 			}
@@ -318,16 +351,9 @@ func TestNothingIsLostWhereverItCrashes(t *testing.T) {
 	t.Logf("%d sequences, %d crashes", sequences, runs)
 }
 
-// crashEverywhere crashes a sequence at each of its calls. Of the longest, only
-// one in share.
-func crashEverywhere(t *testing.T, dir string, ops []int, share uint32) (runs int, ok bool) {
+// crashEverywhere crashes a sequence at each of its calls.
+func crashEverywhere(t *testing.T, dir string, ops []int) (runs int, ok bool) {
 	t.Helper()
-	if h := fnv.New32a(); len(ops) > 2 {
-		fmt.Fprint(h, ops)
-		if h.Sum32()%share != 0 {
-			return 0, true
-		}
-	}
 	clean, ok := play(t, filepath.Join(dir, "a"), ops, s3test.Crash{})
 	if !ok {
 		return 0, false

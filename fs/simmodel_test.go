@@ -340,6 +340,7 @@ func (w *simWorld) dispatch(op simOp) string {
 	case "write", "read", "ftruncate", "fsync", "close":
 		fd := w.slots[op.slot]
 		if fd == nil {
+			w.steps-- // there was nothing to do it with
 			return ""
 		}
 		return map[string]func(simOp, *simFD) string{
