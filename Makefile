@@ -1,7 +1,7 @@
 # make          build ./cgs3fs
 # make deps     install what the tests and the benchmark need (Debian, root)
 # make check    format, vet, staticcheck, import rule, tidy
-# make test     unit tests with the race detector, then the mounted program against a real S3 server
+# make test     all that follows: check, unit tests with the race detector, the mounted program against a real S3 server
 # make demo     a local S3 server, mounted at ./bucket; DEMO=check exits by itself; make demo-stop cleans up
 # make bench    beside rclone and s3fs; make soak, fuzz, cover, vuln: see CONTRIBUTING.md
 
@@ -15,17 +15,17 @@ FUZZTIME  ?= 60s
 SOAKTIME  ?= 1h
 TESTFLAGS ?=
 
-# Debian's names of what the tests run beside Go itself.
-PACKAGES  := fuse3 awscli s3fs sqlite3 rsync fio attr git gcc chromium chromium
+# What the tests run beside Go itself; Debian's package, where it has another name.
+PROGRAMS  := fusermount3:fuse3 aws:awscli s3fs sqlite3 rsync fio setfattr:attr git gcc chromium
 
-.PHONY: build deps check format vet staticcheck layers tidy test unit mounted demo demo-stop bench soak fuzz cover vuln clean
+.PHONY: build deps check format vet staticcheck layers tidy test unit mounted demo demo-check demo-stop bench soak fuzz cover vuln clean
 .DEFAULT_GOAL := build
 
 build:
 	$(BUILD) -o cgs3fs .
 
 deps:
-	@bash .ci/deps $(PACKAGES)
+	@bash .ci/deps $(PROGRAMS)
 
 check: format vet staticcheck layers tidy
 
@@ -51,10 +51,8 @@ tidy:
 	$(GO) mod tidy -diff
 	cd tests && $(GO) mod tidy -diff
 
-# Both halves run even if the first fails, so that one run shows everything.
-test:
-	@failed=; for half in unit mounted; do $(MAKE) --no-print-directory $$half || failed="$$failed $$half"; done; \
-	if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed"; exit 1; fi; echo "make test: passed"
+test: deps
+	@bash .ci/test check unit mounted demo-check
 
 unit:
 	@GO='$(GO)' bash .ci/unit $(TESTFLAGS)
@@ -63,8 +61,12 @@ mounted:
 	cd tests && $(GO) test -count=1 -timeout=60m $(TESTFLAGS) ./...
 
 demo:
-	@bash .ci/deps fuse3
+	@bash .ci/deps fusermount3:fuse3
 	@cd tests && $(GO) run ./demo $(if $(filter check,$(DEMO)),-check) $(CURDIR)/bucket
+
+# make demo DEMO=check beside a demo that may be up; nothing must be left of it.
+demo-check:
+	@dir=$$(mktemp -d) && (cd tests && $(GO) run ./demo -check "$$dir/bucket") && rmdir "$$dir"
 
 demo-stop:
 	@cd tests && $(GO) run ./demo -stop $(CURDIR)/bucket
