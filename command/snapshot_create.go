@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
@@ -18,7 +17,7 @@ func createFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "include", Usage: "take keys that match `GLOB` although an exclude does; alone, take only these"},
 		&cli.BoolFlag{Name: "incremental", Usage: "link what is unchanged since the latest snapshot instead of copying it", DisableDefaultText: true},
 		&cli.StringFlag{Name: "parent", Usage: "link to the snapshot `ID` rather than the latest"},
-		&cli.StringFlag{Name: "full-every", Usage: "make an incremental one full if the last full one is older than `AGE`, such as 30d"},
+		&cli.StringFlag{Name: "full-every", Usage: "make an incremental one full if the last full one of the same keys is older than `AGE`, such as 30d"},
 		&cli.BoolFlag{Name: "if-missing", Usage: "do nothing if there is one of today, of the same keys", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "resume", Usage: "finish the one that was interrupted, however long ago; one of today or begun within 12 hours is finished anyway", DisableDefaultText: true},
 		&cli.BoolFlag{Name: "no-resume", Usage: "begin anew, also if the last one was interrupted", DisableDefaultText: true},
@@ -59,25 +58,18 @@ func createOptions(c *cli.Context) snapshot.CreateOptions {
 
 func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 	v := &values{c: c}
-	fullEvery := v.age("full-every")
+	o := createOptions(c)
+	o.FullEvery = v.age("full-every")
 	level, err := levelOf(c.String("verify"))
 	if err := errors.Join(v.err, err); err != nil {
 		return err
 	}
-	o := createOptions(c)
 	if o.Resume && o.NoResume {
 		return usagef("--resume and --no-resume exclude each other")
 	}
 	s, err := openFor(c, open, 0, 0)
 	if err != nil {
 		return err
-	}
-	if o.Incremental && fullEvery > 0 {
-		due, err := s.fullDue(c, fullEvery)
-		if err != nil {
-			return err
-		}
-		o.Incremental = !due
 	}
 	if c.Bool("dry-run") {
 		return s.printEstimate(c, o)
@@ -112,20 +104,6 @@ func interruptedCreate(err error) error {
 		}
 	}
 	return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command, tomorrow with --resume, goes on where this run ended; nothing is copied twice")
-}
-
-// fullDue says whether the last full snapshot is older than every.
-func (s *snapshotSession) fullDue(c *cli.Context, every time.Duration) (bool, error) {
-	list, err := s.store.List(c.Context)
-	if err != nil {
-		return false, err
-	}
-	for _, info := range snapshot.Existing(list) {
-		if info.Mode == snapshot.Full && s.store.Ours(info) && s.now().Sub(info.Started).Abs() < every {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // createdJSON is a manifest without its segments, which are of no use to people.

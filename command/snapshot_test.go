@@ -21,6 +21,7 @@ import (
 type snapshotDesk struct {
 	t        *testing.T
 	mem      *s3test.Mem
+	bucket   s3.Bucket // what the commands see of mem
 	clock    time.Time
 	out, err bytes.Buffer
 }
@@ -29,6 +30,7 @@ func newSnapshotDesk(t *testing.T) *snapshotDesk {
 	t.Helper()
 	d := &snapshotDesk{t: t, clock: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	d.mem = s3test.NewMem(s3test.MemConfig{Now: d.now})
+	d.bucket = d.mem
 	for _, key := range []string{"a.txt", "dir/b.txt", "dir/c.tmp"} {
 		d.mem.PutBytes(key, []byte("content of "+key))
 	}
@@ -38,12 +40,12 @@ func newSnapshotDesk(t *testing.T) *snapshotDesk {
 func (d *snapshotDesk) now() time.Time { return d.clock }
 
 func (d *snapshotDesk) open(c *cli.Context, readOnly bool) (*snapshotSession, error) {
-	cfg := snapshot.Config{Source: d.mem, SourceName: "bucket", Prefix: c.String("prefix"), Now: d.now, ReadOnly: readOnly}
+	cfg := snapshot.Config{Source: d.bucket, SourceName: "bucket", Prefix: c.String("prefix"), Now: d.now, ReadOnly: readOnly}
 	store, err := snapshot.Open(cfg)
 	return &snapshotSession{
 		cfg: cfg, store: store, out: &d.out, err: &d.err, now: d.now,
 		openOther: func(address string) (otherBucket, error) {
-			return otherBucket{d.mem, d.mem, strings.TrimPrefix(address, "s3://bucket/")}, nil
+			return otherBucket{d.bucket, d.bucket, strings.TrimPrefix(address, "s3://bucket/")}, nil
 		},
 	}, err
 }
@@ -114,6 +116,36 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 	d.want(exitOK, "removed nothing", "prune", "--keep-last", "1")
 	d.want(exitOK, "whole", "verify", "latest")
 	d.want(exitRefused, "no complete snapshot would be left", "delete", "2026-12-02")
+}
+
+// TestFullThatFallsDueAfterAnInterruption finishes an incremental snapshot by the
+// same command line when, by that, a full one is due.
+func TestFullThatFallsDueAfterAnInterruption(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		after    time.Duration
+		more     []string
+		id, kind string
+	}{
+		{"after midnight", 2 * time.Hour, nil, "2026-11-23T230000Z", "incremental"},
+		{"by order", 48 * time.Hour, []string{"--resume"}, "2026-11-23T230000Z", "incremental"},
+		{"anew", 2 * time.Hour, []string{"--no-resume"}, "2026-11-24", "full"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newSnapshotDesk(t)
+			d.want(exitOK, "2026-11-23: 3 objects", "create")
+			d.clock = d.clock.Add(14 * time.Hour)
+			d.mem.PutBytes("new", []byte("new"))
+			cut := s3test.Rule{Op: s3.OpCopy, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrUnavailable}}
+			d.bucket = s3test.NewFaulty(d.mem, s3test.Plan{Rules: []s3test.Rule{cut}})
+			line := []string{"create", "--incremental", "--full-every", "15h"}
+			d.want(exitUnavailable, "goes on where this run ended", line...)
+			d.bucket = d.mem
+			d.clock = d.clock.Add(test.after)
+			d.want(exitOK, test.id+": 4 objects", append(line, test.more...)...)
+			d.want(exitOK, "kind        "+test.kind, "show", test.id)
+		})
+	}
 }
 
 func TestSnapshotCommandsMistakes(t *testing.T) {

@@ -180,7 +180,7 @@ func (c *creation) manifest(ctx context.Context) *Manifest {
 		m.Started = c.id.time() // not today: policies and --max-age go by it
 	case c.o.narrow != nil:
 		m.Mode = Safety
-	case c.o.Incremental:
+	case c.o.Incremental && !c.full:
 		m.Mode = Incremental
 		if len(c.parents) > 0 {
 			m.Parent = c.parents[0].ID

@@ -19,6 +19,7 @@ type creation struct {
 	resumed  bool
 	lease    *lease
 	copier   *copier
+	full     bool        // although o.Incremental: it is due
 	parents  []*Manifest // what to link to, the first that has it
 	own      []string    // prefixes of snapshots in the source, which are never copied
 	progress *Progress

@@ -29,6 +29,7 @@ type claim struct {
 	What    string    `json:"what"`              // for people
 	Source  string    `json:"source,omitempty"`  // the bucket that a snapshot is of
 	Options string    `json:"options,omitempty"` // a digest: a run resumes only what had the same
+	Full    bool      `json:"full,omitempty"`    // although an incremental one was asked for
 	Started time.Time `json:"started"`
 	Beat    int       `json:"beat"`            // makes each renewal differ
 	Adopt   bool      `json:"adopt,omitempty"` // the objects are not of this run's making

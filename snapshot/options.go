@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -17,8 +18,9 @@ type CreateOptions struct {
 	Comment string
 	Tags    []string
 
-	Incremental bool   // link objects that are unchanged since Parent
-	Parent      string // name of a snapshot; empty is the latest, if there is one
+	Incremental bool          // link objects that are unchanged since Parent
+	Parent      string        // name of a snapshot; empty is the latest, if there is one
+	FullEvery   time.Duration // not if the last full one of the same keys is older; 0 is no limit
 
 	IfMissing   bool // do nothing if there is an existing one of today, of the same keys
 	NoResume    bool // begin anew even if the last was interrupted
@@ -34,9 +36,10 @@ type CreateOptions struct {
 	before string                                            // which restore that one is for
 }
 
-// digest is the same for runs that may continue each other's work.
+// digest is the same for runs that may continue each other's work. It is of what
+// was asked for, and not of what that means at the time.
 func (o CreateOptions) digest(source string) string {
-	data, err := json.Marshal([]any{source, o.From, o.Filter, o.Incremental, o.Parent, o.adopt, o.before})
+	data, err := json.Marshal([]any{source, o.From, o.Filter, o.Incremental, o.Parent, o.FullEvery, o.adopt, o.before})
 	if err != nil {
 		panic(err) // only strings
 	}

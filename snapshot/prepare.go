@@ -43,7 +43,7 @@ func (s *Store) prepare(ctx context.Context, o CreateOptions) (*creation, *Manif
 		return nil, existing, err
 	}
 	if o.Incremental {
-		if c.parents, err = s.parents(ctx, o, c.id); err != nil {
+		if err := c.chooseParents(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -84,55 +84,6 @@ func (s *Store) refusePublic(ctx context.Context, allow bool) error {
 		return fmt.Errorf("%w: anybody may read the bucket %s, and could read every copy in it; snapshot into another bucket or allow it", ErrRefused, s.cfg.DestName)
 	}
 	return nil
-}
-
-// parents finds what the snapshot id may link to: the one named, or else the
-// newest, and for a restore what the last one kept, so that one that was
-// interrupted after it, and is repeated, need not copy the same again. They are
-// older, also than a run that is finished late. A first incremental snapshot has
-// none.
-func (s *Store) parents(ctx context.Context, o CreateOptions, id ID) (parents []*Manifest, err error) {
-	list, err := s.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var whole, safety []ID
-	for _, info := range Existing(list) {
-		switch {
-		case info.ID >= id || !s.Ours(info):
-		case info.Mode == Safety:
-			safety = append(safety, info.ID)
-		default:
-			whole = append(whole, info.ID)
-		}
-	}
-	var chosen []ID
-	if o.Parent != "" {
-		parent, err := s.Find(ctx, o.Parent)
-		if o.Parent == "latest" {
-			parent, err = Resolve(o.Parent, whole, s.cfg.Now())
-		}
-		if err != nil {
-			return nil, err
-		}
-		if parent >= id {
-			return nil, fmt.Errorf("%w: %s, which was interrupted, can't link to the later %s; begin anew", ErrRefused, id, parent)
-		}
-		chosen = append(chosen, parent)
-	} else if len(whole) > 0 {
-		chosen = append(chosen, whole[len(whole)-1])
-	}
-	if o.narrow != nil && len(safety) > 0 {
-		chosen = append(chosen, safety[len(safety)-1])
-	}
-	for _, parent := range chosen {
-		m, err := s.Load(ctx, parent)
-		if err != nil {
-			return nil, err
-		}
-		parents = append(parents, m)
-	}
-	return parents, nil
 }
 
 // resumeWithin is how long after its beginning an interrupted run is finished
@@ -216,7 +167,7 @@ func (c *creation) resumable(ctx context.Context, id ID) (bool, error) {
 	case old.Options != c.o.digest(c.s.cfg.SourceName):
 		return false, nil
 	}
-	c.started = old.Started
+	c.started, c.full = old.Started, old.Full
 	return true, nil
 }
 
@@ -264,7 +215,7 @@ func (c *creation) claim(ctx context.Context) error {
 	}
 	c.started = mine.Started
 	mine.Source, mine.Options = s.cfg.SourceName, c.o.digest(s.cfg.SourceName)
-	mine.Adopt = c.o.adopt != ""
+	mine.Adopt, mine.Full = c.o.adopt != "", c.full
 	lease, old, err := s.acquire(ctx, s.at.claim(c.id), mine, c.o.TakeOver)
 	if err != nil {
 		return err
