@@ -30,7 +30,7 @@ type snapshotSession struct {
 // otherBucket is where a restore may go.
 type otherBucket struct {
 	bucket, direct s3.Bucket // direct is without retries; see snapshot.Config
-	prefix         string
+	name, prefix   string
 }
 
 // snapshotOpener finds the buckets that the flags of a command mean. With

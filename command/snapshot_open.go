@@ -117,7 +117,7 @@ func openAddress(c *cli.Context, address string, log *slog.Logger, known ...*ope
 	var b creds.Binding
 	for _, o := range known {
 		if b = o.binding; b.Bucket == bucket {
-			return otherBucket{o.bucket, o.client, prefix}, nil
+			return otherBucket{o.bucket, o.client, bucket, prefix}, nil
 		}
 	}
 	b.Bucket = bucket
@@ -125,5 +125,5 @@ func openAddress(c *cli.Context, address string, log *slog.Logger, known ...*ope
 	if err != nil {
 		return otherBucket{}, err
 	}
-	return otherBucket{o.bucket, o.client, prefix}, nil
+	return otherBucket{o.bucket, o.client, bucket, prefix}, nil
 }

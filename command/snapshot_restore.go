@@ -45,7 +45,7 @@ func snapshotRestore(c *cli.Context, open snapshotOpener) error {
 		if err != nil {
 			return err
 		}
-		o.To, o.Direct, o.ToPrefix = other.bucket, other.direct, other.prefix
+		o.To, o.Direct, o.ToName, o.ToPrefix = other.bucket, other.direct, other.name, other.prefix
 	}
 	o.Progress.Done.Store(true)
 	var done *snapshot.Restored

@@ -45,7 +45,7 @@ func (d *snapshotDesk) open(c *cli.Context, readOnly bool) (*snapshotSession, er
 	return &snapshotSession{
 		cfg: cfg, store: store, out: &d.out, err: &d.err, now: d.now,
 		openOther: func(address string) (otherBucket, error) {
-			return otherBucket{d.bucket, d.bucket, strings.TrimPrefix(address, "s3://bucket/")}, nil
+			return otherBucket{d.bucket, d.bucket, "bucket", strings.TrimPrefix(address, "s3://bucket/")}, nil
 		},
 	}, err
 }

@@ -27,6 +27,7 @@ const partsAtOnce = 8
 type copier struct {
 	from, to s3.Bucket
 	direct   s3.Bucket // to, for conditional writes; see Config.Direct
+	uploads  s3.Bucket // to, for uploads in parts
 	fromName string    // for a copy into another bucket; empty within one
 	cfg      Config
 	gate     *gate
@@ -41,7 +42,7 @@ func (s *Store) copier(from, to s3.Bucket, fromName string) *copier {
 	if from == to {
 		fromName = ""
 	}
-	return &copier{from: from, to: to, direct: to, fromName: fromName, cfg: s.cfg, gate: s.gate, budget: s.budget}
+	return &copier{from: from, to: to, direct: to, uploads: to, fromName: fromName, cfg: s.cfg, gate: s.gate, budget: s.budget}
 }
 
 // version is what to copy, and as what class to store it.
@@ -152,7 +153,10 @@ const writeTries = 5
 // bucket if it is a single request; when it was tried again and is refused, an
 // earlier attempt may be why, which the caller has to find out.
 func (c *copier) write(ctx context.Context, to place, single bool, request func(s3.Bucket) error) error {
-	if to.ifMatch+to.ifNoneMatch == "" || !single {
+	if !single {
+		return c.gate.do(ctx, func() error { return request(c.uploads) })
+	}
+	if to.ifMatch+to.ifNoneMatch == "" {
 		return c.gate.do(ctx, func() error { return request(c.to) })
 	}
 	backoff := gateBackoff

@@ -11,7 +11,8 @@
 //	data/.cgs3fs/2026-11-23/seg/00000001.ndjson.gz    which versions were copied
 //	data/.cgs3fs/2026-11-23/manifest.json       the whole; written last
 //	data/.cgs3fs/2026-11-23/long/<sha256>       objects whose dated key would pass 1,024 bytes
-//	data/.cgs3fs/lock                           held while snapshots are removed
+//	data/.cgs3fs/lock                           held while snapshots are removed or restored
+//	data/.cgs3fs/restore/<run>.json             an upload that a restore is at
 //
 // # The register
 //

@@ -31,6 +31,9 @@ func (l layout) lock() string { return l.control() + "lock" }
 // clock is an object written only to learn the server's time.
 func (l layout) clock() string { return l.control() + "clock" }
 
+// restores holds the notes of uploads that restores have under way.
+func (l layout) restores() string { return l.control() + "restore/" }
+
 func (l layout) dir(id ID) string      { return l.control() + string(id) + "/" }
 func (l layout) claim(id ID) string    { return l.dir(id) + "claim.json" }
 func (l layout) manifest(id ID) string { return l.dir(id) + "manifest.json" }

@@ -55,6 +55,9 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (*Pruned, error) {
 		if pruned.Removed, err = s.remove(ctx, l, list, ids); err != nil {
 			return err
 		}
+		if err := s.abortNoted(ctx, s.source, s.cfg.SourceName); err != nil {
+			return err
+		}
 		return s.tidyKept(ctx, l, pruned)
 	})
 	return pruned, err

@@ -29,6 +29,7 @@ type RestoreOptions struct {
 
 	To       s3.Bucket // nil is the source
 	Direct   s3.Bucket // To as Config.Direct is the source; nil is To
+	ToName   string    // of To
 	ToPrefix string    // put before every key
 
 	Overwrite Overwrite
@@ -73,6 +74,13 @@ type restoration struct {
 // inPlace says whether the objects go where they came from.
 func (r *restoration) inPlace() bool { return r.to == r.s.source && r.o.ToPrefix == "" }
 
+func (r *restoration) toName() string {
+	if r.o.To == nil {
+		return r.s.cfg.SourceName
+	}
+	return r.o.ToName
+}
+
 // Restore copies objects out of a snapshot. Only what differs is touched, each
 // under the condition that it still is what was looked at. Before live data
 // changes, a safety snapshot keeps what it was.
@@ -95,8 +103,13 @@ func (s *Store) Restore(ctx context.Context, id ID, o RestoreOptions) (*Restored
 		if err := r.reload(ctx); err != nil {
 			return err
 		}
+		if err := s.abortNoted(ctx, r.to, r.toName()); err != nil {
+			return err
+		}
+		r.copier.uploads = &notingBucket{r.to, s, r.toName()}
 		return r.run(ctx)
 	})
+	r.copier.uploads = r.to
 	if errors.Is(err, s3.ErrDenied) && r.done.Copied == 0 { // a key that only reads need not lock
 		s.cfg.Log.Warn("restoring without the lock, which this key may not take", "err", err)
 		err = r.run(ctx)

@@ -54,6 +54,23 @@ func TestRestoreSurvivesACrashAnywhere(t *testing.T) {
 				t.Fatalf("crash at %d, moment %d: %d copies in both runs: %v", at, when, n, counter.made)
 			}
 			counter.wantOnce(t, at)
+			wantNothingPending(t, w)
+			if t.Failed() {
+				t.Fatalf("crash at %d, moment %d", at, when)
+			}
+		}
+	}
+}
+
+// wantNothingPending checks that no upload is left, nor a note of one.
+func wantNothingPending(t *testing.T, w *world) {
+	t.Helper()
+	if left := w.mem.Uploads(); len(left) > 0 {
+		t.Errorf("uploads are left: %v", left)
+	}
+	for _, key := range w.mem.Keys() {
+		if strings.HasPrefix(key, "data/.cgs3fs/restore/") {
+			t.Errorf("%s is left", key)
 		}
 	}
 }

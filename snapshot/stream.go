@@ -68,7 +68,7 @@ func (c *copier) streamParts(ctx context.Context, v version, to place) (copied, 
 	if err != nil {
 		return copied{}, err
 	}
-	u, err := c.to.NewUpload(ctx, to.key, s3.PutOptions{
+	u, err := c.uploads.NewUpload(ctx, to.key, s3.PutOptions{
 		Attributes: info.Attributes, StorageClass: v.class, Tags: tags, IfMatch: to.ifMatch, IfNoneMatch: to.ifNoneMatch,
 	})
 	if err != nil {
