@@ -192,10 +192,7 @@ func TestTwoRunsAtOnceMakeOneSnapshot(t *testing.T) {
 	w := newWorld(t)
 	w.fill(5)
 	s := w.store()
-	c, _, err := s.begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.begin(s, CreateOptions{})
 	if _, err := w.store().Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second run gets %v", err)
 	}
@@ -208,10 +205,7 @@ func TestRunThatLostItsClaimStops(t *testing.T) {
 	w := newWorld(t)
 	w.fill(5)
 	slow := w.store()
-	c, _, err := slow.begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.begin(slow, CreateOptions{})
 	w.clock.advance(leaseDead)
 	w.create(CreateOptions{})
 	if _, err := c.make(t.Context()); !errors.Is(err, ErrLost) {
@@ -226,13 +220,7 @@ func TestStartedIsWhenTheFirstRunDid(t *testing.T) {
 	w.fill(9)
 	started := w.clock.now()
 	for range 2 {
-		c, _, err := w.store().begin(t.Context(), CreateOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.gather(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		w.gather(w.store(), CreateOptions{})
 		w.clock.advance(time.Hour)
 	}
 	if made := w.create(CreateOptions{}); !made.Resumed || !made.Started.Equal(started) {
@@ -375,19 +363,11 @@ func TestAdoptIndexesWithoutCopying(t *testing.T) {
 	}
 }
 
-// TestAdoptedOneIsAsOldAsItsName guards against an old copy that is adopted today
-// passing for a fresh snapshot, with policies and with whoever watches the age.
 func TestAdoptionGoesOnAfterAnInterruption(t *testing.T) {
 	w := newWorld(t)
 	w.mem.PutBytes("data/2026/11/22/mine", []byte("by a script"))
 	o := CreateOptions{adopt: "2026-11-22"}
-	c, _, err := w.store().begin(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.gather(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.gather(w.store(), o)
 	w.clock.advance(leaseDead)
 	made, err := w.store().Adopt(t.Context(), "data/2026/11/22/", CreateOptions{})
 	if err != nil || made.Objects != 1 {
@@ -398,6 +378,8 @@ func TestAdoptionGoesOnAfterAnInterruption(t *testing.T) {
 	}
 }
 
+// TestAdoptedOneIsAsOldAsItsName guards against an old copy that is adopted today
+// passing for a fresh snapshot, with policies and with whoever watches the age.
 func TestAdoptedOneIsAsOldAsItsName(t *testing.T) {
 	w := newWorld(t)
 	w.mem.PutBytes("data/2025/06/01/a", []byte("old"))
@@ -439,9 +421,7 @@ func TestIfMissingMindsTheBucket(t *testing.T) {
 	w.fill(9)
 	backups := w.newMem()
 	for _, name := range []string{"one", "two", "two"} {
-		cfg := w.config(w.mem)
-		cfg.SourceName, cfg.Dest, cfg.DestName = name, backups, "backups"
-		made, err := w.openConfig(cfg).Create(t.Context(), CreateOptions{IfMissing: true})
+		made, err := w.openOf(name, w.mem, backups).Create(t.Context(), CreateOptions{IfMissing: true})
 		if err != nil || made.Source.Bucket != name {
 			t.Fatalf("of %s there is %+v, %v", name, made, err)
 		}
@@ -471,14 +451,7 @@ func TestLaterOneIsLaterByName(t *testing.T) {
 func TestResumedRunReadsOnlyPlansThatAreNotDone(t *testing.T) {
 	w := newWorld(t)
 	w.fill(20)
-	c, _, err := w.store().begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.gather(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	c.lease.abandon(t.Context())
+	w.interrupt(CreateOptions{})
 	bucket := s3test.NewFaulty(w.mem, s3test.Plan{})
 	if made, err := w.open(bucket).Create(t.Context(), CreateOptions{}); err != nil || !made.Resumed || made.Copies != 0 {
 		t.Errorf("made %+v, %v", made, err)

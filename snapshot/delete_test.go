@@ -203,14 +203,11 @@ func TestDeleteLeavesWhatOthersPutThere(t *testing.T) {
 func TestPruneWaitsForNobodyWhoCreates(t *testing.T) {
 	w := newWorld(t)
 	history(t, w)
-	c, _, err := w.store().begin(t.Context(), CreateOptions{Incremental: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.begin(w.store(), CreateOptions{Incremental: true})
 	if _, err := w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); !errors.Is(err, ErrLocked) {
 		t.Errorf("prune beside a run: %v", err)
 	}
-	c.lease.abandon(t.Context())
+	w.abandon(c)
 	if _, err := w.store().Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); err != nil {
 		t.Errorf("prune beside a dead run: %v", err)
 	}
@@ -220,15 +217,9 @@ func TestRunThatLinkedToWhatIsGoneCopiesIt(t *testing.T) {
 	w := newWorld(t)
 	want := history(t, w)
 	s := w.store()
-	c, _, err := s.begin(t.Context(), CreateOptions{Incremental: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.gather(t.Context()); err != nil { // all is linked, nothing committed
-		t.Fatal(err)
-	}
+	c := w.gather(s, CreateOptions{Incremental: true}) // all is linked, nothing committed
 	want[c.id] = w.live()
-	c.lease.abandon(t.Context())
+	w.abandon(c)
 	if _, err := s.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -244,13 +235,7 @@ func TestPruneRemovesIncompleteOnes(t *testing.T) {
 	history(t, w)
 	s := w.store()
 	w.fill(20)
-	c, _, err := s.begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.gather(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := w.gather(s, CreateOptions{})
 	for _, key := range []string{s.at.objects(c.id) + "big", s.at.dir(c.id) + "long/0123"} { // of part copies
 		if _, err := w.mem.NewUpload(t.Context(), key, s3.PutOptions{}); err != nil {
 			t.Fatal(err)
@@ -299,16 +284,10 @@ func TestWhoFinishesADeleteMindsNewLinks(t *testing.T) {
 	w := newWorld(t)
 	want := history(t, w)
 	s := w.store()
-	c, _, err := s.begin(t.Context(), CreateOptions{Incremental: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.gather(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c := w.gather(s, CreateOptions{Incremental: true})
 	want[c.id] = w.live()
-	c.lease.abandon(t.Context())
-	err = s.locked(t.Context(), "half a delete", func(ctx context.Context, l *lease) error {
+	w.abandon(c)
+	err := s.locked(t.Context(), "half a delete", func(ctx context.Context, l *lease) error {
 		_, _, err := s.doom(ctx, l, "2026-11-25") // its copies are all there still
 		return err
 	})

@@ -72,6 +72,14 @@ func (w *world) open(bucket s3.Bucket) *Store {
 	return w.openConfig(w.config(bucket))
 }
 
+// openOf is the snapshots of a bucket that are kept in another.
+func (w *world) openOf(name string, bucket, backups s3.Bucket) *Store {
+	w.t.Helper()
+	cfg := w.config(bucket)
+	cfg.SourceName, cfg.Dest, cfg.DestName = name, backups, "backups"
+	return w.openConfig(cfg)
+}
+
 func (w *world) openConfig(cfg Config) *Store {
 	w.t.Helper()
 	s, err := Open(cfg)
@@ -94,6 +102,41 @@ func (w *world) create(o CreateOptions) *Created {
 		w.t.Fatalf("Create: %v", err)
 	}
 	return c
+}
+
+// begin is a run that has claimed its place, and is alive.
+func (w *world) begin(s *Store, o CreateOptions) *creation {
+	w.t.Helper()
+	c, _, err := s.begin(w.t.Context(), o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// gather is a run that has copied everything and not committed.
+func (w *world) gather(s *Store, o CreateOptions) *creation {
+	w.t.Helper()
+	c := w.begin(s, o)
+	if err := c.gather(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// abandon ends a run as it is.
+func (w *world) abandon(c *creation) ID {
+	w.t.Helper()
+	if err := c.lease.abandon(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	return c.id
+}
+
+// interrupt leaves a run that has copied everything and did not commit.
+func (w *world) interrupt(o CreateOptions) ID {
+	w.t.Helper()
+	return w.abandon(w.gather(w.store(), o))
 }
 
 // fill puts n objects of different sizes into the bucket.

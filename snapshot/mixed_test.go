@@ -14,11 +14,7 @@ func TestTwoBucketsInOnePlace(t *testing.T) {
 	w := newWorld(t)
 	backups := w.newMem()
 	buckets := map[string]*s3test.Mem{"one": w.newMem(), "two": w.newMem()}
-	open := func(name string) *Store {
-		cfg := w.config(buckets[name])
-		cfg.SourceName, cfg.Dest, cfg.DestName = name, backups, "backups"
-		return w.openConfig(cfg)
-	}
+	open := func(name string) *Store { return w.openOf(name, buckets[name], backups) }
 	made := map[string][]ID{}
 	for range 3 {
 		for _, name := range []string{"one", "two"} {
@@ -48,13 +44,7 @@ func TestTwoBucketsInOnePlace(t *testing.T) {
 		t.Errorf("there is %q", got)
 	}
 
-	interrupted, _, err := open("two").begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := interrupted.lease.abandon(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.abandon(w.begin(open("two"), CreateOptions{}))
 	pruned, err := open("one").Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}, Incomplete: true})
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +68,7 @@ func TestTwoBucketsInOnePlace(t *testing.T) {
 			t.Errorf("%s: %+v, %v", id, found, err)
 		}
 	}
-	if _, err := w.openConfig(Config{Source: w.mem, SourceName: "three", Dest: backups, DestName: "backups", Now: w.clock.now}).Find(t.Context(), "latest"); !errors.Is(err, ErrNoSnapshot) {
+	if _, err := w.openOf("three", w.mem, backups).Find(t.Context(), "latest"); !errors.Is(err, ErrNoSnapshot) {
 		t.Errorf("the latest of a bucket that has none: %v", err)
 	}
 }

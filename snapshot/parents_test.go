@@ -30,7 +30,7 @@ func TestFinishedLateItLinksToWhatIsOlder(t *testing.T) {
 				o.Parent = ""
 			}
 			w.mem.PutBytes("dir1/new", []byte("new"))
-			interrupted := w.begun(o)
+			interrupted := w.abandon(w.begin(w.store(), o))
 			w.clock.advance(2 * time.Hour)
 			w.create(CreateOptions{From: "dir1/"}) // 2026-11-24
 			if test.err != nil {
@@ -61,7 +61,7 @@ func TestFinishedLateItLinksToTheDayBeforeItBegan(t *testing.T) {
 	w.create(CreateOptions{})
 	w.clock.advance(38 * time.Hour)
 	o := CreateOptions{Incremental: true, Parent: "yesterday"}
-	interrupted := w.begun(o)
+	interrupted := w.abandon(w.begin(w.store(), o))
 	w.clock.advance(2 * time.Hour)
 	if made := w.create(o); made.ID != interrupted || made.Parent != "2026-11-23" || made.Own != 0 {
 		t.Errorf("%s, which was %s, links to %s and has %d objects of its own", made.ID, interrupted, made.Parent, made.Own)
@@ -96,22 +96,9 @@ func TestInterruptedRunStaysFullOrIncremental(t *testing.T) {
 		w.clock.advance(14 * time.Hour)
 		interrupted := w.interrupt(o)
 		w.clock.advance(2 * time.Hour)
-		w.begun(o)
+		w.abandon(w.begin(w.store(), o))
 		if made := w.create(o); made.ID != interrupted || made.Mode != want {
 			t.Errorf("%s, which was %s, is %s and not %s", made.ID, interrupted, made.Mode, want)
 		}
 	}
-}
-
-// begun leaves a run that had only begun.
-func (w *world) begun(o CreateOptions) ID {
-	w.t.Helper()
-	c, _, err := w.store().begin(w.t.Context(), o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.lease.abandon(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	return c.id
 }

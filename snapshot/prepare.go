@@ -93,17 +93,18 @@ func (s *Store) refusePublic(ctx context.Context, allow bool) error {
 const resumeWithin = 12 * time.Hour
 
 // chooseID finds the place: that of an interrupted run, if it was of today or not
-// long ago and none of the same keys was made since, or a free one.
+// long ago and none of the same keys was made since, or a free one. It returns
+// today's snapshot instead if that will do.
 func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, err error) {
-	now := c.s.cfg.Now()
 	if c.o.adopt != "" {
 		return nil, c.chooseAdopted(ctx, ids)
 	}
-	first, newest := true, true
-	var other error // the run to finish is not this one
+	now := c.s.cfg.Now()
+	superseded, dayTaken := false, false // one of the same keys is later; today has one already
+	var other error                      // the run to finish is not this one
 	for _, id := range slices.Backward(ids) {
 		today := id.day() == dayID(now)
-		if !today && (!newest || !c.looksBack(id, now)) {
+		if !today && (superseded || !c.looksBack(id, now)) {
 			break
 		}
 		info, m, err := c.s.look(ctx, id)
@@ -111,39 +112,41 @@ func (c *creation) chooseID(ctx context.Context, ids []ID) (existing *Manifest, 
 			return nil, err
 		}
 		switch {
-		case m != nil && info.State.exists():
-			if c.o.isOf(m, c.s.cfg.SourceName) {
-				if today && c.o.IfMissing {
-					return m, nil
-				}
-				newest = false
+		case m != nil && info.State.exists() && c.o.isOf(m, c.s.cfg.SourceName):
+			if today && c.o.IfMissing {
+				return m, nil
 			}
+			superseded = true
 		case today && info.Running && !c.o.TakeOver:
 			return nil, fmt.Errorf("%w: %s", ErrLocked, info.Run)
-		case info.State == Incomplete && !c.o.NoResume && (today || newest && c.resumesAt(info, now)):
-			ok, err := c.resumable(ctx, id)
-			if err != nil {
+		case info.State == Incomplete && !c.o.NoResume && (today || !superseded && c.resumesAt(info, now)):
+			if c.resumed, err = c.resumable(ctx, id); err != nil {
 				return nil, err
 			}
-			if ok {
-				c.id, c.resumed = id, true
+			if c.resumed {
+				c.id = id
 				return nil, nil
 			}
 			other = cmp.Or(other, fmt.Errorf("%w: %s was begun with other options, and is finished with the same", ErrRefused, id))
 		}
-		first = first && (!today || info.Mode == Safety)
+		dayTaken = dayTaken || today && info.Mode != Safety
 	}
 	if c.o.Resume {
 		return nil, cmp.Or(other, fmt.Errorf("%w: since the last one none was interrupted", ErrNoSnapshot))
 	}
-	c.id = dayID(now)
-	// The first of the day may be gone: its name is before that of the others.
-	if !first || c.o.narrow != nil || slices.Contains(ids, c.id) {
-		for c.id = secondID(now); slices.Contains(ids, c.id); c.id = secondID(now) {
-			now = now.Add(time.Second)
-		}
-	}
+	c.id = freeID(now, ids, dayTaken || c.o.narrow != nil)
 	return nil, c.refuseForeign(ctx)
+}
+
+// freeID is the name of a new snapshot. That of the day alone may be free because
+// the first of the day is gone: it is before those of the others.
+func freeID(now time.Time, ids []ID, second bool) ID {
+	id := dayID(now)
+	for second = second || slices.Contains(ids, id); second; now = now.Add(time.Second) {
+		id = secondID(now)
+		second = slices.Contains(ids, id)
+	}
+	return id
 }
 
 // looksBack says whether a run of an earlier day may be one to finish, so that

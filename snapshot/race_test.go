@@ -77,14 +77,7 @@ func TestRunThatComesLateTakesNothingOver(t *testing.T) {
 	w.fill(9)
 	only := CreateOptions{From: "dir1/"}
 	bucket := &intruder{Bucket: w.mem, op: s3.OpPut, key: "data/.cgs3fs/2026-11-23/claim.json", before: func() {
-		c, _, err := w.store().begin(t.Context(), only)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.gather(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		c.lease.abandon(t.Context())
+		w.interrupt(only)
 	}}
 	if _, err := w.open(bucket).Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("the late run gets %v", err)
@@ -113,10 +106,7 @@ func TestRunOverMidnightIsAlone(t *testing.T) {
 	w.fill(9)
 	w.clock.advance(15*time.Hour - leaseBeat)
 	live := w.live()
-	c, _, err := w.store().begin(t.Context(), CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.begin(w.store(), CreateOptions{})
 	w.clock.advance(leaseBeat)
 	if made, err := w.store().Create(t.Context(), CreateOptions{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("the next run makes %+v, %v", made, err)

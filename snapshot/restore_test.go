@@ -338,11 +338,7 @@ func TestRestoreDeletesNothingThatWasLeftOut(t *testing.T) {
 	w := newWorld(t)
 	w.fill(3)
 	w.mem.PutBytes("data/2024/05/06/mine", []byte("by a script"))
-	c, _, err := w.store().begin(t.Context(), CreateOptions{adopt: "2024-05-06"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.lease.abandon(t.Context())
+	w.abandon(w.begin(w.store(), CreateOptions{adopt: "2024-05-06"}))
 	w.create(CreateOptions{})
 	if _, err := w.store().Prune(t.Context(), PruneOptions{Incomplete: true}); err != nil {
 		t.Fatal(err)

@@ -6,22 +6,6 @@ import (
 	"time"
 )
 
-// interrupt leaves a run that has copied everything and did not commit.
-func (w *world) interrupt(o CreateOptions) ID {
-	w.t.Helper()
-	c, _, err := w.store().begin(w.t.Context(), o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.gather(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.lease.abandon(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	return c.id
-}
-
 // TestInterruptedRunIsFinishedAfterMidnight has a run of 23:00 go on the next
 // day: as long as the snapshot is still of one day, by itself, and later by order.
 func TestInterruptedRunIsFinishedAfterMidnight(t *testing.T) {
