@@ -28,9 +28,9 @@ func snapshotPrune(c *cli.Context, open snapshotOpener) error {
 	v := &values{c: c}
 	o := snapshot.PruneOptions{
 		Policy: snapshot.Policy{
-			Last: c.Int("keep-last"), Hourly: c.Int("keep-hourly"), Daily: c.Int("keep-daily"), Weekly: c.Int("keep-weekly"),
-			Monthly: c.Int("keep-monthly"), Yearly: c.Int("keep-yearly"),
-			Within: v.age("keep-within"), Tags: c.StringSlice("keep-tag"),
+			Last: v.keeps("keep-last"), Hourly: v.keeps("keep-hourly"), Daily: v.keeps("keep-daily"), Weekly: v.keeps("keep-weekly"),
+			Monthly: v.keeps("keep-monthly"), Yearly: v.keeps("keep-yearly"),
+			Within: v.age("keep-within"), Tags: v.tags("keep-tag"),
 		},
 		Incomplete: c.Bool("incomplete"), DryRun: c.Bool("dry-run"), TakeOver: c.Bool("take-over"),
 	}

@@ -164,6 +164,29 @@ func TestSnapshotCommandsMistakes(t *testing.T) {
 	d.want(exitRefused, "anybody may read", "create")
 }
 
+// TestPruneTakesNoRuleThatMeansNothing: a rule that keeps nothing, of a variable
+// that is not set or of days that lack their letter, would leave one snapshot.
+func TestPruneTakesNoRuleThatMeansNothing(t *testing.T) {
+	d := newSnapshotDesk(t)
+	for range 3 {
+		d.want(exitOK, "3 objects", "create")
+		d.clock = d.clock.Add(24 * time.Hour)
+	}
+	for _, rule := range [][]string{
+		{"--keep-tag", ""},
+		{"--keep-tag", "a", "--keep-tag", ""},
+		{"--keep-last", "-1", "--keep-daily", "1"},
+		{"--keep-yearly", "-1", "--keep-daily", "1"},
+		{"--keep-within", "30"},
+		{"--keep-within", "30", "--keep-daily", "1"},
+	} {
+		d.want(exitUsage, "is not understood", append([]string{"prune"}, rule...)...)
+	}
+	d.want(exitUsage, "ages look like", "list", "--max-age", "8")
+	d.want(exitUsage, "ages look like", "create", "--incremental", "--full-every", "30")
+	d.want(exitOK, "", "verify", "2026-11-23", "2026-11-24", "2026-11-25")
+}
+
 // TestSnapshotsOfAnotherBucket makes a snapshot that is in the place of this bucket's
 // one of another.
 func TestSnapshotsOfAnotherBucket(t *testing.T) {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +12,8 @@ import (
 	"github.com/cgs3fs/cgs3fs/snapshot"
 )
 
-// parseAge reads 8d, 2w, 36h, or a duration as other flags take it. A day is 24
+// parseAge reads 8d, 2w, 36h, or a duration as other flags take it, but no number
+// alone: who writes 30 means days, and 30 seconds would keep nothing. A day is 24
 // hours, a month 30 days and a year 365.
 func parseAge(s string) (time.Duration, bool) {
 	const day = 24 * time.Hour
@@ -24,7 +26,9 @@ func parseAge(s string) (time.Duration, bool) {
 		s, unit, known = rest+"M", 30*day, true
 	}
 	if !known {
-		return parseDuration(s)
+		_, err := strconv.ParseFloat(s, 64)
+		d, ok := parseDuration(s)
+		return d, ok && (err != nil || d == 0)
 	}
 	n, err := strconv.ParseFloat(s[:len(s)-1], 64)
 	return time.Duration(n * float64(unit)), err == nil && n >= 0 && n < 100_000
@@ -37,6 +41,25 @@ func (v *values) age(name string) time.Duration {
 		v.wrong(name, "ages look like 8d, 2w, 6mo or 36h")
 	}
 	return d
+}
+
+// keeps reads a flag of prune that says how many to keep.
+func (v *values) keeps(name string) int {
+	n := v.c.Int(name)
+	if n < 0 && v.err == nil {
+		v.err = usagef("--%s %d is not understood", name, n).try("it is how many to keep")
+	}
+	return n
+}
+
+// tags reads a flag with tags; an empty one, of a variable that is not set, is none
+// that anybody means.
+func (v *values) tags(name string) []string {
+	tags := v.c.StringSlice(name)
+	if slices.Contains(tags, "") {
+		v.wrong(name, "tags are not empty")
+	}
+	return tags
 }
 
 // sample reads 3/7, or a percentage, which is one part of as many as it takes.
