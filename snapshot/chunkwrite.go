@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cgs3fs/cgs3fs/s3"
 )
@@ -50,6 +51,8 @@ func (ch *chunk) replan(ctx context.Context, changed []int, last bool) (todo []i
 		e := &ch.seg.Entries[at]
 		info, err := ch.s.source.Head(ctx, e.Key)
 		switch {
+		case errors.Is(err, s3.ErrNotFound) && strings.ContainsRune(e.Key, utf8.RuneError):
+			ch.skip(at, Note{e.Key, Unnamed, ""})
 		case errors.Is(err, s3.ErrNotFound):
 			ch.skip(at, Note{e.Key, Vanished, ""})
 		case errors.Is(err, s3.ErrDenied):

@@ -199,6 +199,34 @@ func TestEveryKeySurvivesSnapshotAndRestore(t *testing.T) {
 	wantEqualBuckets(t, w.mem, other, want)
 }
 
+// mangling is a bucket of a server that can't say control characters in a listing
+// and puts U+FFFD in their place.
+type mangling struct{ s3.Bucket }
+
+func (m mangling) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error) {
+	page, err := m.Bucket.ListPage(ctx, in)
+	for i := range page.Objects {
+		page.Objects[i].Key = strings.ReplaceAll(page.Objects[i].Key, "\x1b", "\ufffd")
+	}
+	return page, err
+}
+
+// A key that is not what the listing says has not been deleted meanwhile: the
+// snapshot lacks it, and says so.
+func TestKeyThatAListingCantSayIsMissed(t *testing.T) {
+	w := newWorld(t)
+	w.fill(3)
+	w.mem.PutBytes("esc\x1b[31m", []byte("red"))
+	w.mem.PutBytes("real\ufffd", []byte("is there"))
+	made, err := w.open(mangling{w.mem}).Create(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.State != Partial || made.Skipped != 1 || made.Vanished != 0 || made.Objects != 4 || made.Notes[0].Why != Unnamed {
+		t.Errorf("it is %s with %d objects, %d skipped, %d vanished, %v", made.State, made.Objects, made.Skipped, made.Vanished, made.Notes)
+	}
+}
+
 // wantEqualBuckets compares objects with all that belongs to them.
 func wantEqualBuckets(t testing.TB, a, b *s3test.Mem, keys map[string]string) {
 	t.Helper()

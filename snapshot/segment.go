@@ -41,7 +41,7 @@ type Note struct {
 // Why is the kind of a note.
 type Why string
 
-// The kinds of notes. The last three left an object out of the snapshot although
+// The kinds of notes. The last four left an object out of the snapshot although
 // it was there, which makes the snapshot partial.
 const (
 	Changed  Why = "changed"  // was overwritten during the run; a newer version was copied
@@ -49,10 +49,11 @@ const (
 	Denied   Why = "denied"   // may not be read
 	Archived Why = "archived" // is in an archive class, must be restored first
 	Busy     Why = "busy"     // changed faster than it could be copied
+	Unnamed  Why = "unnamed"  // the server's listing can't say its key, and says something else
 )
 
 // skipped says whether the note's object is missing from the snapshot.
-func (w Why) skipped() bool { return w == Denied || w == Archived || w == Busy }
+func (w Why) skipped() bool { return w == Denied || w == Archived || w == Busy || w == Unnamed }
 
 type wireNote struct {
 	K   anyKey `json:"k"`
