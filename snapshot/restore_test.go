@@ -251,6 +251,38 @@ func TestRestoreDirDoesNotFollowLinksOut(t *testing.T) {
 	}
 }
 
+// Never is about links, too, wherever they lead.
+func TestRestoreThatOverwritesNothingLeavesLinks(t *testing.T) {
+	w := newWorld(t)
+	for _, key := range []string{"inside", "nowhere", "outside", "target"} {
+		w.mem.PutBytes(key, []byte("of the snapshot"))
+	}
+	w.create(CreateOptions{})
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(outside, []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"inside": "target", "nowhere": "nothing", "outside": outside} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "target"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []RestoreOptions{{Overwrite: OverwriteNever, DryRun: true}, {Overwrite: OverwriteNever}} {
+		done, err := w.store().RestoreDir(t.Context(), "2026-11-23", dir, o)
+		if err != nil || done.Kept != 4 || done.Copied != 0 {
+			t.Errorf("%+v: %+v, %v", o, done, err)
+		}
+	}
+	for _, name := range []string{"inside", "nowhere", "outside"} {
+		if _, err := os.Readlink(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDiffTellsWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	w.fill(14)

@@ -98,6 +98,9 @@ func (r *restoration) file(ctx context.Context, root *os.Root, e Entry) error {
 		return nil
 	}
 	info, err := root.Stat(name)
+	if err != nil && r.o.Overwrite == OverwriteNever { // perhaps a link that leads nowhere, or out of here
+		info, err = root.Lstat(name)
+	}
 	if err == nil && !r.replaces(e, info) {
 		return nil
 	}
