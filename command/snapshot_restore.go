@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,6 +47,9 @@ func snapshotRestore(c *cli.Context, open snapshotOpener) error {
 			return err
 		}
 		o.To, o.Direct, o.ToName, o.ToPrefix = other.bucket, other.direct, other.name, other.prefix
+		if o.ToPrefix != "" && !strings.HasSuffix(o.ToPrefix, "/") { // as mount takes it
+			o.ToPrefix += "/"
+		}
 	}
 	o.Progress.Done.Store(true)
 	var done *snapshot.Restored
@@ -76,6 +80,9 @@ func checkRestore(c *cli.Context, o snapshot.RestoreOptions) error {
 	}
 	if c.String("to") != "" && c.String("to-dir") != "" {
 		return usagef("--to and --to-dir contradict each other")
+	}
+	if c.Bool("with-config") && c.String("to")+c.String("to-dir") != "" {
+		return usagef("--with-config is about the bucket itself, and nothing else goes there").try("leave out --to and --to-dir, or --with-config")
 	}
 	if dir := c.String("to-dir"); dir != "" {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {

@@ -244,7 +244,13 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 	if data, _ := d.mem.Bytes("back/dir/b.txt"); string(data) != "content of dir/b.txt" {
 		t.Errorf("back/dir/b.txt is %q", data)
 	}
+	d.want(exitOK, "restored", "restore", "latest", "--to", "s3://bucket/again", "a.txt")
+	if data, _ := d.mem.Bytes("again/a.txt"); string(data) != "content of a.txt" {
+		t.Errorf("again/a.txt is %q", data)
+	}
 	dir := t.TempDir()
+	d.want(exitUsage, "--with-config is about the bucket itself", "restore", "latest", "--to-dir", dir, "--with-config")
+	d.want(exitUsage, "--with-config is about the bucket itself", "restore", "latest", "--to", "s3://bucket/b/", "--with-config")
 	d.mem.PutBytes("x//y", nil)
 	d.clock = d.clock.Add(time.Hour)
 	d.want(exitOK, "", "create")
