@@ -64,12 +64,11 @@ func snapshotRestore(c *cli.Context, open snapshotOpener) error {
 	if err != nil {
 		return interruptedRestore(err)
 	}
+	err = s.printRestored(c, done)
 	if c.Bool("with-config") && !o.DryRun {
-		if err := s.restoreConfig(c, id); err != nil {
-			return err
-		}
+		err = errors.Join(s.restoreConfig(c, id), err)
 	}
-	return s.printRestored(c, done)
+	return err
 }
 
 func checkRestore(c *cli.Context, o snapshot.RestoreOptions) error {
@@ -111,6 +110,8 @@ func (s *snapshotSession) restoreConfig(c *cli.Context, id snapshot.ID) error {
 	switch {
 	case !ok:
 		return fail(exitFailed, "this kind of bucket has no CORS rules")
+	case m.UnreadCORS:
+		return fail(exitRefused, "%s does not know the CORS rules of its time, which could not be read; they stay as they are", id)
 	case len(m.CORS) == 0:
 		return cors.DeleteCORS(c.Context)
 	}

@@ -260,6 +260,30 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 	}
 }
 
+// TestRulesThatWereNotReadAreNotRestored: a snapshot by a key that may not read CORS
+// rules does not know that there were none.
+func TestRulesThatWereNotReadAreNotRestored(t *testing.T) {
+	d := newSnapshotDesk(t)
+	rules := []s3.CORSRule{{AllowedOrigins: []string{"https://app.example.gov"}, AllowedMethods: []string{"GET"}}}
+	d.want(exitOK, "", "create", "--note", "none")
+	if err := d.mem.PutCORS(t.Context(), rules); err != nil {
+		t.Fatal(err)
+	}
+	denied := s3test.Rule{Op: s3.OpGetCORS, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrDenied}}
+	d.bucket = s3test.NewFaulty(d.mem, s3test.Plan{Rules: []s3test.Rule{denied}})
+	d.want(exitOK, "2026-11-23T090000Z", "create")
+	d.bucket = d.mem
+	d.want(exitRefused, "restored from 2026-11-23T090000Z", "restore", "latest", "--with-config")
+	d.want(exitRefused, "does not know the CORS rules", "restore", "latest", "--with-config")
+	if got, err := d.mem.GetCORS(t.Context()); err != nil || len(got) != 1 {
+		t.Errorf("the rules are %v, %v", got, err)
+	}
+	d.want(exitOK, "restored", "restore", "2026-11-23", "--with-config")
+	if got, err := d.mem.GetCORS(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("the rules are %v, %v", got, err)
+	}
+}
+
 func TestSnapshotAdoptCommand(t *testing.T) {
 	d := newSnapshotDesk(t)
 	d.mem.PutBytes("data/2025/06/01/a", []byte("old"))

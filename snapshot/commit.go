@@ -209,7 +209,7 @@ func (c *creation) manifest(ctx context.Context) *Manifest {
 func (s *Store) recordBucket(ctx context.Context, m *Manifest) {
 	if cors, ok := s3.As[s3.CORS](s.source); ok {
 		rules, err := cors.GetCORS(ctx)
-		m.CORS = rules
+		m.CORS, m.UnreadCORS = rules, err != nil
 		s.cfg.Log.Debug("recorded CORS rules", "rules", len(rules), "err", err)
 	}
 	if versions, ok := s3.As[s3.Versions](s.source); ok {

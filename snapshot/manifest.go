@@ -75,8 +75,9 @@ type Manifest struct {
 	Tags    []string `json:"tags,omitempty"`
 	Pinned  bool     `json:"pinned,omitempty"` // prune and delete leave it alone
 
-	CORS       []s3.CORSRule      `json:"cors,omitempty"`       // of the source at the time
-	Versioning s3.VersioningState `json:"versioning,omitempty"` // of the source at the time
+	CORS       []s3.CORSRule      `json:"cors,omitempty"`         // of the source at the time
+	UnreadCORS bool               `json:"cors_unknown,omitempty"` // they could not be read
+	Versioning s3.VersioningState `json:"versioning,omitempty"`   // of the source at the time
 
 	Segments []SegmentRef `json:"segments"` // in key order
 }
