@@ -46,7 +46,7 @@ func snapshotCommandWith(open snapshotOpener, source []cli.Flag) *cli.Command {
 	command := func(name, usage, args string, run func(*cli.Context, snapshotOpener) error, flags ...cli.Flag) *cli.Command {
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: args, Flags: slices.Concat(flags, placeFlags(name != "restore"), source),
-			Action: func(c *cli.Context) error { return snapshotFailure(run(c, open)) },
+			Action: func(c *cli.Context) error { return snapshotFailure(c, run(c, open)) },
 		}
 	}
 	create := command("create", "make a dated copy of the bucket, or finish one that was interrupted", "", snapshotCreate, createFlags()...)
@@ -109,7 +109,7 @@ func takeOverFlag() cli.Flag {
 
 // snapshotFailure gives an error of package snapshot its exit status and says
 // what to do about it.
-func snapshotFailure(err error) error {
+func snapshotFailure(c *cli.Context, err error) error {
 	var done *exitError
 	if err == nil || errors.As(err, &done) {
 		return err
@@ -120,7 +120,7 @@ func snapshotFailure(err error) error {
 	case errors.Is(err, snapshot.ErrNoKey):
 		return fail(exitNotFound, "%w", err).try("cgs3fs snapshot show ID PATH lists what is there")
 	case errors.Is(err, snapshot.ErrLocked):
-		return fail(exitLocked, "%w", err).try("wait for it; if its machine is gone, it counts as dead after ten minutes, or with --take-over")
+		return fail(exitLocked, "%w", err).try("wait for it; if its machine is gone, it counts as dead after ten minutes%s", orTakeOver(c))
 	case errors.Is(err, snapshot.ErrLost):
 		return fail(exitLocked, "%w", err).try("nothing is lost: the other run goes on from here")
 	case errors.Is(err, snapshot.ErrRefused):
@@ -129,6 +129,26 @@ func snapshotFailure(err error) error {
 		return fail(exitDiffers, "%w", err)
 	}
 	return err
+}
+
+// orTakeOver is the advice to do so, where that has not been tried.
+func orTakeOver(c *cli.Context) string {
+	can := slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return f.Names()[0] == "take-over" })
+	if can && !c.Bool("take-over") {
+		return ", or with --take-over"
+	}
+	return ""
+}
+
+// interruptedFailure is snapshotFailure for a run that may have done some of its
+// work: where nothing else helps, the advice is to do it again.
+func interruptedFailure(c *cli.Context, err error, advice string) error {
+	err = snapshotFailure(c, err)
+	var known *exitError
+	if errors.As(err, &known) {
+		return err
+	}
+	return fail(statusOf(err), "%w", err).try("%s", advice)
 }
 
 // oneID resolves the only argument of a command.

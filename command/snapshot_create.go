@@ -80,7 +80,7 @@ func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 		return err
 	})
 	if err != nil {
-		return interruptedCreate(err)
+		return interruptedFailure(c, err, "the same command, tomorrow with --resume, goes on where this run ended; nothing is copied twice")
 	}
 	if err := s.printCreated(c, made); err != nil {
 		return err
@@ -94,16 +94,6 @@ func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 		return fail(exitPartly, "%d objects are not in %s", made.Skipped, made.ID).try("cgs3fs snapshot show %s names them", made.ID)
 	}
 	return nil
-}
-
-// interruptedCreate tells what a second run will do.
-func interruptedCreate(err error) error {
-	for _, final := range []error{snapshot.ErrLocked, snapshot.ErrRefused, snapshot.ErrLost, snapshot.ErrNoSnapshot} {
-		if errors.Is(err, final) {
-			return err
-		}
-	}
-	return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command, tomorrow with --resume, goes on where this run ended; nothing is copied twice")
 }
 
 // createdJSON is a manifest without its segments, which are of no use to people.

@@ -46,7 +46,7 @@ func snapshotPrune(c *cli.Context, open snapshotOpener) error {
 	}
 	pruned, err := s.store.Prune(c.Context, o)
 	if err != nil {
-		return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command finishes what was begun")
+		return interruptedFailure(c, err, "the same command finishes what was begun")
 	}
 	return s.printPruned(c, o, pruned)
 }
@@ -211,7 +211,7 @@ func snapshotMaterialize(c *cli.Context, open snapshotOpener) error {
 	}
 	switch {
 	case err != nil:
-		return fail(statusOf(snapshotFailure(err)), "%w", err).try("the same command goes on where this run ended")
+		return interruptedFailure(c, err, "the same command goes on where this run ended")
 	case c.Bool("json"):
 		return printJSON(s.out, materializedJSON{id, c.Bool("dry-run"), cost})
 	case c.Bool("dry-run"):

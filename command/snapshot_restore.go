@@ -62,7 +62,7 @@ func snapshotRestore(c *cli.Context, open snapshotOpener) error {
 		return err
 	})
 	if err != nil {
-		return interruptedRestore(err)
+		return interruptedFailure(c, err, "the same command goes on: what is restored already is not touched again")
 	}
 	err = s.printRestored(c, done)
 	if c.Bool("with-config") && !o.DryRun {
@@ -89,15 +89,6 @@ func checkRestore(c *cli.Context, o snapshot.RestoreOptions) error {
 		}
 	}
 	return nil
-}
-
-func interruptedRestore(err error) error {
-	err = snapshotFailure(err)
-	var known *exitError
-	if errors.As(err, &known) {
-		return err
-	}
-	return fail(statusOf(err), "%w", err).try("the same command goes on: what is restored already is not touched again")
 }
 
 // restoreConfig puts the CORS rules of the snapshot's time back.

@@ -260,6 +260,22 @@ func TestSnapshotRestoreCommand(t *testing.T) {
 	}
 }
 
+// TestLockedOutIsToldWhatHelps has a run seem alive. Only some commands can take
+// over from it.
+func TestLockedOutIsToldWhatHelps(t *testing.T) {
+	d := newSnapshotDesk(t)
+	d.want(exitOK, "", "create")
+	d.mem.PutBytes("a.txt", []byte("changed"))
+	d.mem.PutBytes("data/.cgs3fs/2026-11-23T090001Z/claim.json", []byte(`{"run":"x","what":"theirs"}`))
+	const wait, over = "it counts as dead after ten minutes\n", "ten minutes, or with --take-over\n"
+	d.want(exitLocked, over, "create")
+	d.want(exitLocked, over, "prune", "--keep-last", "1")
+	d.want(exitLocked, wait, "prune", "--keep-last", "1", "--take-over")
+	d.want(exitLocked, wait, "restore", "latest")
+	d.want(exitLocked, wait, "materialize", "latest")
+	d.want(exitLocked, wait, "verify", "latest", "--repair")
+}
+
 // TestRulesThatWereNotReadAreNotRestored: a snapshot by a key that may not read CORS
 // rules does not know that there were none.
 func TestRulesThatWereNotReadAreNotRestored(t *testing.T) {
