@@ -40,17 +40,18 @@ func commentFlags() []cli.Flag {
 	}
 }
 
-func createOptions(c *cli.Context) snapshot.CreateOptions {
+func createOptions(v *values) snapshot.CreateOptions {
+	c := v.c
 	o := snapshot.CreateOptions{
 		From: c.String("from"), Comment: c.String("note"), Tags: c.StringSlice("tag"),
 		Incremental: c.Bool("incremental") || c.String("parent") != "", Parent: c.String("parent"),
 		IfMissing: c.Bool("if-missing"), NoResume: c.Bool("no-resume"), Resume: c.Bool("resume"), TakeOver: c.Bool("take-over"),
 		Strict: c.Bool("strict"), AllowPublic: c.Bool("allow-public"), Progress: &snapshot.Progress{},
 	}
-	for _, glob := range c.StringSlice("exclude") {
+	for _, glob := range v.words("exclude") {
 		o.Filter = append(o.Filter, snapshot.Pattern{Exclude: glob})
 	}
-	for _, glob := range c.StringSlice("include") {
+	for _, glob := range v.words("include") {
 		o.Filter = append(o.Filter, snapshot.Pattern{Include: glob})
 	}
 	return o
@@ -58,7 +59,7 @@ func createOptions(c *cli.Context) snapshot.CreateOptions {
 
 func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 	v := &values{c: c}
-	o := createOptions(c)
+	o := createOptions(v)
 	o.FullEvery = v.age("full-every")
 	level, err := levelOf(c.String("verify"))
 	if err := errors.Join(v.err, err); err != nil {
@@ -66,6 +67,9 @@ func snapshotCreate(c *cli.Context, open snapshotOpener) error {
 	}
 	if o.Resume && o.NoResume {
 		return usagef("--resume and --no-resume exclude each other")
+	}
+	if o.FullEvery > 0 && !o.Incremental {
+		return usagef("--full-every is about --incremental ones: without, all are full")
 	}
 	s, err := openFor(c, open, 0, 0)
 	if err != nil {
@@ -164,7 +168,7 @@ func snapshotAdopt(c *cli.Context, open snapshotOpener) error {
 	if err != nil {
 		return err
 	}
-	o := createOptions(c)
+	o := createOptions(&values{c: c})
 	if c.Bool("dry-run") {
 		est, err := s.store.PlanAdopt(c.Context, c.Args().First(), o)
 		if err != nil {

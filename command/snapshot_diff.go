@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/snapshot"
 )
 
@@ -74,6 +75,11 @@ func snapshotDiff(c *cli.Context, open snapshotOpener) error {
 			return err
 		}
 	}
+	if path := c.Args().Get(2); path != "" && stat == (diffStat{}) {
+		if err := s.checkHeld(c, a.ID, path); err != nil {
+			return err
+		}
+	}
 	if c.Bool("stat") {
 		if err := s.printStat(c, stat); err != nil {
 			return err
@@ -83,6 +89,20 @@ func snapshotDiff(c *cli.Context, open snapshotOpener) error {
 		return fail(exitDiffers, "%s and %s differ", c.Args().Get(0), c.Args().Get(1))
 	}
 	return nil
+}
+
+// checkHeld finds a path that neither side of a comparison has anything of, which
+// is a typing error and not a sameness.
+func (s *snapshotSession) checkHeld(c *cli.Context, a snapshot.ID, path string) error {
+	view, err := s.store.View(c.Context, a)
+	if err != nil {
+		return err
+	}
+	page, err := view.ListPage(c.Context, s3.ListInput{Prefix: path, Max: 1})
+	if err == nil && len(page.Objects) == 0 {
+		err = fail(exitNotFound, "neither %s nor %s holds anything below %q", a, c.Args().Get(1), path)
+	}
+	return err
 }
 
 // twoManifests loads what the first two arguments name; nil is the live bucket.

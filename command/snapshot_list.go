@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func snapshotList(c *cli.Context, open snapshotOpener) error {
 	if c.Bool("json") {
 		err = printJSON(s.out, append([]snapshot.Info{}, list...))
 	} else if len(list) == 0 {
-		notef(c, "there are no snapshots in %s below %s", s.cfg.DestName, c.String("prefix"))
+		s.noteNone(c)
 	} else {
 		err = printTable(s.out, listRows(list, s.store.Ours))
 	}
@@ -48,6 +49,15 @@ func snapshotList(c *cli.Context, open snapshotOpener) error {
 		return err
 	}
 	return s.tooOld(list, maxAge)
+}
+
+// noteNone says where there are no snapshots.
+func (s *snapshotSession) noteNone(c *cli.Context) {
+	where := cmp.Or(s.cfg.DestName, s.cfg.SourceName)
+	if root := s.store.Root(); root != "" {
+		where += " below " + root
+	}
+	notef(c, "there are no snapshots in %s", where)
 }
 
 // openReading opens a session for a command that only reads.

@@ -30,7 +30,7 @@ func snapshotPrune(c *cli.Context, open snapshotOpener) error {
 		Policy: snapshot.Policy{
 			Last: v.keeps("keep-last"), Hourly: v.keeps("keep-hourly"), Daily: v.keeps("keep-daily"), Weekly: v.keeps("keep-weekly"),
 			Monthly: v.keeps("keep-monthly"), Yearly: v.keeps("keep-yearly"),
-			Within: v.age("keep-within"), Tags: v.tags("keep-tag"),
+			Within: v.age("keep-within"), Tags: v.words("keep-tag"),
 		},
 		Incomplete: c.Bool("incomplete"), DryRun: c.Bool("dry-run"), TakeOver: c.Bool("take-over"),
 	}

@@ -52,14 +52,14 @@ func (v *values) keeps(name string) int {
 	return n
 }
 
-// tags reads a flag with tags; an empty one, of a variable that is not set, is none
-// that anybody means.
-func (v *values) tags(name string) []string {
-	tags := v.c.StringSlice(name)
-	if slices.Contains(tags, "") {
-		v.wrong(name, "tags are not empty")
+// words reads a flag that is given once or more. An empty one, of a variable that is
+// not set, is none that anybody means.
+func (v *values) words(name string) []string {
+	words := v.c.StringSlice(name)
+	if slices.Contains(words, "") && v.err == nil {
+		v.err = usagef("--%s \"\" is not understood", name).try("it must not be empty")
 	}
-	return tags
+	return words
 }
 
 // sample reads 3/7, or a percentage, which is one part of as many as it takes.
@@ -69,7 +69,7 @@ func (v *values) sample(name string) snapshot.Sample {
 		return snapshot.Sample{}
 	}
 	if percent, ok := strings.CutSuffix(s, "%"); ok {
-		if p, err := strconv.ParseFloat(percent, 64); err == nil && p > 0 && p <= 100 {
+		if p, err := strconv.ParseFloat(percent, 64); err == nil && p >= 1e-6 && p <= 100 {
 			return snapshot.Sample{N: 1, Of: int(100/p + 0.5)}
 		}
 	} else if n, of, ok := strings.Cut(s, "/"); ok {

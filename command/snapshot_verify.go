@@ -63,6 +63,9 @@ func (s *snapshotSession) namedIDs(c *cli.Context) ([]snapshot.ID, error) {
 				ids = append(ids, info.ID)
 			}
 		}
+		if err == nil && len(ids) == 0 {
+			s.noteNone(c)
+		}
 		return ids, err
 	}
 	for _, name := range c.Args().Slice() {
