@@ -168,6 +168,10 @@ func (s *Store) clearPlanned(ctx context.Context, l *lease, id ID, r *Removal, p
 		}
 		for _, file := range files {
 			plan, err := s.readPlan(ctx, file.Key)
+			if errors.Is(err, ErrDamaged) { // no other snapshot must have to stay for it
+				s.cfg.Log.Warn("objects that it speaks of may remain", "snapshot", id, "err", err)
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -58,3 +58,27 @@ func TestDamagedManifestStopsNoOther(t *testing.T) {
 		t.Errorf("without the manifest: %+v, %v", pruned, err)
 	}
 }
+
+// A plan that can't be read is of one snapshot; it must not keep all others from
+// being removed for ever.
+func TestDamagedPlanStopsNoDelete(t *testing.T) {
+	w := newWorld(t)
+	w.fill(9)
+	w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	kept := w.create(CreateOptions{})
+	w.clock.advance(24 * time.Hour)
+	left := w.interrupt(CreateOptions{})
+	s := w.store()
+	w.mem.PutBytes(s.at.plans(left)+numbered(1), []byte("no plan"))
+	w.mem.PutBytes(s.at.brings(kept.ID)+"x.ndjson.gz", []byte("no plan"))
+	pruned, err := s.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}, Incomplete: true})
+	if err != nil || len(pruned.Removed) != 2 {
+		t.Fatalf("%+v, %v", pruned, err)
+	}
+	list, err := s.List(t.Context())
+	if err != nil || len(list) != 1 || list[0].ID != kept.ID {
+		t.Errorf("left are %+v, %v", list, err)
+	}
+	wantSame(t, "the snapshot", contents(t, s, kept.ID), w.live())
+}

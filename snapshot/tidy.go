@@ -58,6 +58,10 @@ func (s *Store) tidyBrings(ctx context.Context, l *lease, m *Manifest) error {
 	}
 	for _, file := range files {
 		plan, err := s.readPlan(ctx, file.Key)
+		if errors.Is(err, ErrDamaged) {
+			s.cfg.Log.Warn("copies that it speaks of may remain", "snapshot", m.ID, "err", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}
