@@ -14,9 +14,9 @@ type requestCounts struct {
 }
 
 type opCount struct {
-	Requests int64
-	Errors   int64 `json:",omitempty"`
-	Bytes    int64 `json:",omitempty"`
+	Requests int64 `json:"requests"`
+	Errors   int64 `json:"errors"`
+	Bytes    int64 `json:"bytes"`
 }
 
 func newRequestCounts() *requestCounts { return &requestCounts{byOp: map[string]opCount{}} }

@@ -70,9 +70,14 @@ func (m liveMount) askStatus() (status, error) {
 	}
 	var s status
 	if err := json.Unmarshal(buf[:n], &s); err != nil {
-		return status{}, fmt.Errorf("the mount at %s answers what this version does not understand: %w", m.dir, err)
+		return status{}, m.strange(err)
 	}
 	return s, nil
+}
+
+// strange is what a mount of another version said.
+func (m liveMount) strange(err error) error {
+	return fmt.Errorf("the mount at %s answers what this version does not understand: %w", m.dir, err)
 }
 
 // sync returns when everything is in the bucket.

@@ -68,6 +68,16 @@ type kept struct {
 	rescue fs.Rescued
 }
 
+// keptJSON is a kept file as --json prints it.
+type keptJSON struct {
+	Name  string    `json:"name"`
+	File  string    `json:"file"`
+	Key   string    `json:"key"`
+	Size  int64     `json:"size"`
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
 func recoveryDir() (string, error) {
 	state, err := stateDir()
 	if err != nil {
@@ -91,7 +101,7 @@ func keptIn(dir string, warn func(format string, args ...any)) ([]kept, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []kept{}
+	var out []kept
 	for _, path := range paths {
 		k, err := readKept(path)
 		if err != nil {
@@ -131,7 +141,11 @@ func recoverList(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, files)
+		rows := []keptJSON{}
+		for _, k := range files {
+			rows = append(rows, keptJSON{k.Name, k.File, k.Key, k.Size, k.When, k.Why})
+		}
+		return printJSON(c.App.Writer, rows)
 	}
 	if len(files) == 0 {
 		notef(c, "nothing is kept: everything was saved")

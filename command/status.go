@@ -33,7 +33,11 @@ func statusAction(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, s)
+		out, err := statusOut(m.dir, s)
+		if err != nil {
+			return m.strange(err)
+		}
+		return printJSON(c.App.Writer, out)
 	}
 	return printStatus(c, m, s)
 }
@@ -43,13 +47,9 @@ func listMounts(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	type row struct {
-		Directory, Source, State string
-		Unsaved                  int
-	}
-	rows := []row{}
+	rows := []mountJSON{}
 	for _, m := range mounts {
-		r := row{Directory: m.dir, State: "ok"}
+		r := mountJSON{Directory: m.dir, State: "ok"}
 		if s, err := within(statTime, m.status); err != nil {
 			r.State = "does not answer: " + cause(err).Error()
 		} else {

@@ -4,6 +4,7 @@
 package command
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -63,6 +64,8 @@ func TestScripts(t *testing.T) {
 			"ends":    ends,
 			"refused": refused,
 			"secret":  secret,
+
+			"jsonkeys": jsonKeys,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
@@ -140,6 +143,36 @@ func refused(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := os.Lstat(ts.MkAbs("missing")); err == nil {
 		ts.Fatalf("the directory that was made for the mount is still there")
 	}
+}
+
+var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
+// jsonKeys checks the keys of the JSON on standard output.
+func jsonKeys(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: jsonkeys")
+	}
+	var out any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &out))
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, each := range v {
+				walk(each)
+			}
+		case map[string]any:
+			for key, each := range v {
+				if !snakeCase.MatchString(key) {
+					ts.Fatalf("%q is no name by the convention", key)
+				}
+				if key != "requests" { // by S3's names of them
+					walk(each)
+				}
+			}
+		}
+	}
+	walk(out)
 }
 
 // secret is a file with credentials of this server in it: secret FILE, with

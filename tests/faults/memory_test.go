@@ -73,7 +73,7 @@ func TestBudgetIsHalfOfTheContainer(t *testing.T) {
 	s := harness.NewServer(t)
 	m := s.MountWith(t, s.Bucket(t).Bucket, harness.MountOptions{Launcher: group.Launcher()})
 	r := m.Run(t.Context(), "status", "--json", m.Dir)
-	if want := fmt.Sprintf(`"Memory": %d`, limit/2); !strings.Contains(r.Stdout, want) {
+	if want := fmt.Sprintf(`"memory_limit": %d`, limit/2); !strings.Contains(r.Stdout, want) {
 		t.Errorf("status does not say %s:\n%s%s", want, r.Stdout, r.Stderr)
 	}
 }
