@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"iter"
 )
 
@@ -51,26 +50,4 @@ func fetch(ctx context.Context, b Bucket, in ListInput) <-chan fetched {
 		out <- fetched{page, err}
 	}()
 	return out
-}
-
-// AbortEmpty gives up those of the uploads that have no part, and returns how
-// many that were. An upload whose begin was never answered has none, for nobody
-// knows its id.
-func AbortEmpty(ctx context.Context, b Bucket, pending ...PendingUpload) (aborted int, err error) {
-	for _, p := range pending {
-		u, err := b.ResumeUpload(ctx, p.Key, p.ID, PutOptions{})
-		switch {
-		case errors.Is(err, ErrNoUpload):
-			continue
-		case err != nil:
-			return aborted, err
-		case len(u.Parts()) > 0:
-			continue
-		}
-		if err := u.Abort(ctx); err != nil {
-			return aborted, err
-		}
-		aborted++
-	}
-	return aborted, nil
 }

@@ -98,6 +98,8 @@ type retrier struct {
 
 	refreshing chan struct{} // holds one element while Refresh runs
 	refreshed  atomic.Int64  // how often it succeeded
+
+	unlistable atomic.Bool // uploads that nobody knows can't be found, and that was told
 }
 
 func (r *retrier) Unwrap() Bucket { return r.b }

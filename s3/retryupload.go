@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"time"
 )
 
 func (r *retrier) NewUpload(ctx context.Context, key string, o PutOptions) (Upload, error) {
@@ -25,31 +23,9 @@ func (r *retrier) NewUpload(ctx context.Context, key string, o PutOptions) (Uplo
 		return nil, err
 	}
 	if unanswered {
-		if err := r.abortUnanswered(ctx, u, r.cfg.Now().Sub(began)); err != nil {
-			r.cfg.Log.Warn("an upload may be left pending, for the answer to its begin was lost", "key", key, "err", err)
-		}
+		r.tellUnanswered(key, r.abortUnanswered(ctx, u, r.cfg.Now().Sub(began)))
 	}
 	return &retryingUpload{Upload: u, r: r, mine: byNonce(nonce)}, nil
-}
-
-// abortUnanswered gives up what earlier attempts to begin u, within some time
-// before it, began without our hearing of it. Both times are the server's, so
-// that no clock needs to be right, to the second, which is how exact some are.
-func (r *retrier) abortUnanswered(ctx context.Context, u Upload, within time.Duration) error {
-	pending, err := r.ListUploads(ctx, u.Key())
-	if err != nil {
-		return err
-	}
-	own := slices.IndexFunc(pending, func(p PendingUpload) bool { return p.ID == u.ID() })
-	if own < 0 {
-		return errors.New("the list of pending uploads lacks the one that began")
-	}
-	last := pending[own].Initiated
-	pending = slices.DeleteFunc(pending, func(p PendingUpload) bool {
-		return p.Key != u.Key() || p.ID == u.ID() || p.Initiated.After(last) || p.Initiated.Before(last.Add(-within-2*time.Second))
-	})
-	_, err = AbortEmpty(ctx, r, pending...)
-	return err
 }
 
 // ResumeUpload cannot know the nonce that the upload was begun with.
