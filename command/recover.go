@@ -1,12 +1,8 @@
 package command
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/cgs3fs/cgs3fs/fs"
-	"github.com/cgs3fs/cgs3fs/s3"
 	"github.com/cgs3fs/cgs3fs/transfer"
 )
 
@@ -180,153 +175,6 @@ func choose(c *cli.Context, names []string) ([]kept, error) {
 		}
 	}
 	return out, nil
-}
-
-func recoverUpload(c *cli.Context) error {
-	files, err := choose(c, c.Args().Slice())
-	if err != nil || len(files) == 0 {
-		return err
-	}
-	if c.String("as") != "" && len(files) != 1 {
-		return usagef("--as is for one file")
-	}
-	return withRecovery(c, func(e *transfer.Engine, b *opened) error {
-		var failed []error
-		for _, k := range files {
-			if err := sameBucket(k, b); err != nil {
-				failed = append(failed, err)
-				continue
-			}
-			if err := uploadKept(c, e, b.bucket, k); err != nil {
-				failed = append(failed, fmt.Errorf("%s: %w", k.Name, err))
-				continue
-			}
-			notef(c, "%s is saved", k.File)
-		}
-		if len(failed) > 0 && len(failed) < len(files) {
-			return fail(exitPartly, "%w", errors.Join(failed...))
-		}
-		return errors.Join(failed...)
-	})
-}
-
-func sameBucket(k kept, b *opened) error {
-	source := strings.TrimPrefix(k.rescue.Source, "s3://")
-	if bucket, _, _ := strings.Cut(source, "/"); bucket != b.binding.Bucket {
-		return fail(exitUsage, "%s belongs to bucket %s, not %s", k.Name, bucket, b.binding.Bucket).try("add --bucket %s", bucket)
-	}
-	return nil
-}
-
-// withRecovery runs with an engine over the bucket that the flags mean.
-func withRecovery(c *cli.Context, run func(*transfer.Engine, *opened) error) error {
-	log := slog.New(slog.DiscardHandler)
-	b, err := openBucket(c, "", log)
-	if err != nil {
-		return err
-	}
-	stage, err := openStage("")
-	if err != nil {
-		return err
-	}
-	e, err := transfer.New(b.bucket, nil, transfer.Config{Memory: divide(memoryLimit(0)).transfer, StageDir: stage.path, Log: log})
-	if err != nil {
-		return errors.Join(err, stage.close())
-	}
-	return errors.Join(run(e, b), e.Close(), stage.close())
-}
-
-// uploadKept saves one file under the condition that its mount would have
-// saved it under. It is removed here only after S3 has acknowledged it.
-func uploadKept(c *cli.Context, e *transfer.Engine, b s3.Bucket, k kept) error {
-	d, err := e.Restore(k.saved)
-	if err != nil {
-		return err
-	}
-	defer d.Discard(context.WithoutCancel(c.Context))
-	key := k.Key
-	o := s3.PutOptions{Attributes: s3.Attributes{ContentType: k.rescue.Options.ContentType, Metadata: k.rescue.Options.Metadata}, IfMatch: k.rescue.Options.IfMatch, IfNoneMatch: k.rescue.Options.IfNoneMatch}
-	if as := c.String("as"); as != "" {
-		key, o.IfMatch, o.IfNoneMatch = as, "", "*"
-	}
-	switch {
-	case c.Bool("overwrite"):
-		o.IfMatch, o.IfNoneMatch = "", ""
-	case o.IfMatch == "" && o.IfNoneMatch == "":
-		if o.IfMatch, o.IfNoneMatch, err = unlessNewer(c.Context, b, k); err != nil {
-			return err
-		}
-	}
-	if _, err := d.Commit(c.Context, key, o); err != nil {
-		if errors.Is(err, s3.ErrChanged) || errors.Is(err, s3.ErrExists) || errors.Is(err, s3.ErrNotFound) {
-			return fail(exitDiffers, "%w", err).try("somebody else has changed the file: --as KEY saves it beside, --overwrite over it")
-		}
-		return err
-	}
-	return k.remove()
-}
-
-// unlessNewer is the condition for a file that was to replace whatever there
-// was: it may not replace what has come since.
-func unlessNewer(ctx context.Context, b s3.Bucket, k kept) (ifMatch, ifNoneMatch string, err error) {
-	now, err := b.Head(ctx, k.Key)
-	switch {
-	case errors.Is(err, s3.ErrNotFound):
-		return "", "*", nil
-	case err != nil:
-		return "", "", err
-	case now.LastModified.After(k.When):
-		return "", "", fail(exitDiffers, "%s was changed in the bucket after this was put aside", k.Key).
-			try("--as KEY saves it beside, --overwrite over it")
-	}
-	return now.ETag, "", nil
-}
-
-func recoverExport(c *cli.Context) error {
-	if c.NArg() != 2 {
-		return usagef("name what to export, and a file").try("cgs3fs recover export NAME FILE")
-	}
-	files, err := choose(c, c.Args().Slice()[:1])
-	if err != nil {
-		return err
-	}
-	if len(files) != 1 {
-		return usagef("export takes one file")
-	}
-	return withRecovery(c, func(e *transfer.Engine, b *opened) error {
-		if err := sameBucket(files[0], b); err != nil {
-			return err
-		}
-		d, err := e.Restore(files[0].saved)
-		if err != nil {
-			return err
-		}
-		defer d.Discard(context.WithoutCancel(c.Context))
-		return exportDraft(c.Context, d, c.Args().Get(1))
-	})
-}
-
-func exportDraft(ctx context.Context, d *transfer.Draft, path string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fail(exitFailed, "%w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := make([]byte, 1<<20)
-	for off := int64(0); off < d.Size(); {
-		n, err := d.ReadAt(ctx, buf, off)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if n == 0 {
-			return io.ErrUnexpectedEOF
-		}
-		if _, err := f.Write(buf[:n]); err != nil {
-			return err
-		}
-		off += int64(n)
-	}
-	return f.Sync()
 }
 
 func recoverDiscard(c *cli.Context) error {

@@ -38,7 +38,8 @@ type Draft struct {
 	turn   chan struct{} // holds one while somebody changes or sends the content
 	used   atomic.Int64  // Engine.clock at the last use
 
-	restored bool // its upload is named by a sidecar, and not to be aborted
+	restored bool    // its upload is named by a sidecar, and not to be aborted
+	landing  *Landed // what that upload had become; nil if it had not, or is not known to
 
 	mu      sync.Mutex
 	ended   bool                           // guarded by mu

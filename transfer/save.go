@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -241,8 +242,9 @@ func (side *sidecar) check() error {
 }
 
 // Restore makes a draft of a saved one. It reads the data file until it ends,
-// and never changes it: remove the files after a Commit that succeeded. It
-// returns s3.ErrNoUpload if parts of the content are gone from the bucket.
+// and never changes it: remove the files after a Commit that succeeded. An
+// upload that was completed without our knowing is recognised, see Landed. If
+// parts of the content are gone from the bucket it returns a LostError.
 func (e *Engine) Restore(s *Saved) (*Draft, error) {
 	f, err := os.OpenFile(s.DataPath, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -284,8 +286,8 @@ func (d *Draft) resume(u *sidecarUpload) error {
 		return err
 	}
 	up, err := d.e.bucket.ResumeUpload(d.ctx, string(u.Key), u.ID, u.Options)
-	if errors.Is(err, s3.ErrNoUpload) && len(away) == 0 {
-		return nil // all bytes are here
+	if errors.Is(err, s3.ErrNoUpload) {
+		return d.uploadGone(u, away)
 	}
 	if err != nil {
 		return err
@@ -297,10 +299,12 @@ func (d *Draft) resume(u *sidecarUpload) error {
 		at := d.grid.span(p.Number)
 		there.add(at.off, at.off+p.Size)
 	}
-	for _, x := range away {
-		if !there.covers(x.off, x.end) {
-			return fmt.Errorf("bytes %d to %d are not in upload %s: %w", x.off, x.end, u.ID, s3.ErrNoUpload)
-		}
+	lost := slices.Clone(away)
+	for _, x := range there {
+		lost.remove(x.off, x.end)
+	}
+	if len(lost) > 0 {
+		return &LostError{Bytes: lost.size(), Size: d.size}
 	}
 	d.stream = s
 	return nil
