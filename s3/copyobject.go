@@ -32,6 +32,10 @@ type CopyConfig struct {
 // with its attributes and tags. src is what a listing or a Head tells; another
 // version than src.ETag is ErrChanged. Large objects are copied in parts, all
 // of that version; then dst holds its old content until the whole copy is there.
+//
+// Some servers know the conditions of o for uploads but not for copies: within
+// one bucket they get an upload of copied parts. Where that has none either, or
+// the buckets are two, the error is ErrUnsupported, as it is of a Put.
 func CopyObject(ctx context.Context, b Bucket, src Object, dst string, o CopyOptions, cfg CopyConfig) (Info, error) {
 	c := copier{b: b, from: b, src: src, dst: dst, options: o, cfg: cfg}
 	if cfg.Source != nil {
@@ -69,15 +73,21 @@ type copier struct {
 
 func (c *copier) whole(ctx context.Context) (Info, error) {
 	info, err := c.b.Copy(ctx, c.source, c.dst, c.options)
-	if errors.Is(err, ErrInvalid) && c.src.Size == 0 && strings.HasSuffix(c.dst, "/") {
-		return c.marker(ctx)
+	conditional := c.options.IfMatch != "" || c.options.IfNoneMatch != ""
+	switch {
+	case errors.Is(err, ErrInvalid) && c.src.Size == 0 && strings.HasSuffix(c.dst, "/"):
+		return c.empty(ctx)
+	case !errors.Is(err, ErrUnsupported) || !conditional || c.cfg.Source != nil:
+		return info, err
+	case c.src.Size == 0:
+		return c.empty(ctx)
 	}
-	return info, err
+	return c.parts(ctx)
 }
 
-// marker writes the marker object of a directory anew: servers that keep objects
-// in a file system (versitygw) refuse to copy one.
-func (c *copier) marker(ctx context.Context) (Info, error) {
+// empty writes an empty object anew, such as the marker of a directory: servers
+// that keep objects in a file system (versitygw) refuse to copy one.
+func (c *copier) empty(ctx context.Context) (Info, error) {
 	o, err := c.putOptions(ctx)
 	if err != nil {
 		return Info{}, err

@@ -153,3 +153,67 @@ func TestCopyObjectFromAnotherBucket(t *testing.T) {
 		}
 	}
 }
+
+// noCopyConditions knows conditions for uploads alone.
+type noCopyConditions struct{ *s3test.Mem }
+
+func (b noCopyConditions) Copy(ctx ctx, src s3.Source, dst string, o s3.CopyOptions) (s3.Info, error) {
+	if o.IfMatch != "" || o.IfNoneMatch != "" {
+		return s3.Info{}, &s3.Error{Op: s3.OpCopy, Key: dst, Kind: s3.ErrUnsupported, Code: "NotImplemented", Status: 501}
+	}
+	return b.Mem.Copy(ctx, src, dst, o)
+}
+
+func TestCopyObjectKeepsConditionsThatTheServerHasForUploads(t *testing.T) {
+	for _, content := range []string{"some content", ""} {
+		m := s3test.NewMem(s3test.MemConfig{MinPartSize: 1})
+		b := noCopyConditions{m}
+		src := source(t, m, content)
+		theirs := m.PutBytes("taken", []byte("theirs"))
+		for _, row := range []struct {
+			dst  string
+			o    s3.CopyOptions
+			want error
+		}{
+			{"free", s3.CopyOptions{IfNoneMatch: "*"}, nil},
+			{"taken", s3.CopyOptions{IfNoneMatch: "*"}, s3.ErrExists},
+			{"taken", s3.CopyOptions{IfMatch: src.ETag}, s3.ErrChanged},
+			{"gone", s3.CopyOptions{IfMatch: src.ETag}, s3.ErrChanged},
+			{"taken", s3.CopyOptions{IfMatch: theirs.ETag}, nil},
+		} {
+			info, err := s3.CopyObject(t.Context(), b, src, row.dst, row.o, s3.CopyConfig{})
+			if !errors.Is(err, row.want) || len(m.Uploads()) != 0 {
+				t.Errorf("%+v to %s: %v, want %v; uploads %v", row.o, row.dst, err, row.want, m.Uploads())
+			}
+			if row.want != nil || err != nil {
+				continue
+			}
+			got, _ := m.Head(t.Context(), row.dst)
+			if data, _ := m.Bytes(row.dst); string(data) != content || got.CacheControl != "no-cache" || got.Tags != 1 || got.ETag != info.ETag {
+				t.Errorf("%+v to %s: %q, %+v", row.o, row.dst, data, got)
+			}
+		}
+		// The version that is copied is a condition too.
+		stale := src
+		stale.ETag = theirs.ETag
+		if _, err := s3.CopyObject(t.Context(), b, stale, "other", s3.CopyOptions{IfNoneMatch: "*"}, s3.CopyConfig{}); !errors.Is(err, s3.ErrChanged) {
+			t.Errorf("of another version: %v", err)
+		}
+	}
+}
+
+// Whatever has no conditions at all says so, as for a Put.
+func TestCopyObjectWithoutAnyConditions(t *testing.T) {
+	m := s3test.NewMem(s3test.MemConfig{MinPartSize: 1})
+	unsupported := s3test.Fault{Do: s3test.Fail, Kind: s3.ErrUnsupported}
+	b := s3test.NewFaulty(m, s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCopy, Fault: unsupported}, {Op: s3.OpCompleteUpload, Fault: unsupported}}})
+	src := source(t, m, "content")
+	for _, o := range []s3.CopyOptions{{}, {IfNoneMatch: "*"}} {
+		if _, err := s3.CopyObject(t.Context(), b, src, "copy", o, s3.CopyConfig{}); !errors.Is(err, s3.ErrUnsupported) || len(m.Uploads()) != 0 {
+			t.Errorf("%+v: %v, uploads %v", o, err, m.Uploads())
+		}
+	}
+	if n := b.Calls()[s3.OpNewUpload]; n != 1 {
+		t.Errorf("%d uploads began, want the conditional one", n)
+	}
+}
