@@ -54,12 +54,8 @@ type corsOpener func(*cli.Context) (*corsSession, error)
 // corsCommandWith is the cors command over any opener. source are the flags
 // that name the bucket.
 func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
-	// What a command's arguments say is checked before the bucket is looked for.
-	with := func(run func(*cli.Context, corsOpener) error) cli.ActionFunc {
-		return func(c *cli.Context) error { return run(c, open) }
-	}
-	flags := func(more ...cli.Flag) []cli.Flag { return append(more, source...) }
-	return plainErrors(&cli.Command{
+	all := append(corsLooks(), corsChanges()...)
+	c := &cli.Command{
 		Name:  "cors",
 		Usage: "let web pages of other sites use the bucket",
 		Description: "A browser lets a page of another site read from the bucket, or write to it, only if the\n" +
@@ -71,55 +67,71 @@ func corsCommandWith(open corsOpener, source []cli.Flag) *cli.Command {
 			}
 			return usagef("there is no command \"cors %s\"", c.Args().First()).try("cgs3fs cors --help lists them")
 		},
-		Subcommands: []*cli.Command{
-			{
-				Name: "show", Usage: "print the rules",
-				Flags:  flags(&cli.BoolFlag{Name: "json", Usage: "print what \"aws s3api get-bucket-cors\" prints", DisableDefaultText: true}),
-				Action: with(corsShow),
-			},
-			{
-				Name: "apply", Usage: "replace the rules by those of a file", ArgsUsage: "FILE|-",
-				Description: "FILE is the document that \"aws s3api put-bucket-cors\" takes, in JSON or YAML; - is the\n" +
-					"standard input.",
-				Flags:  flags(changeFlags()...),
-				Action: with(corsApply),
-			},
-			{
-				Name: "allow", Usage: "let sites use the bucket", ArgsUsage: "ORIGIN...",
-				Description: "An ORIGIN is what the browser's address bar shows up to the first slash, such as\n" +
-					"https://app.example.gov. Without --method, pages of the site may only read. Rules for other\n" +
-					"sites are left as they are.",
-				Flags:  flags(append(allowFlags(), changeFlags()...)...),
-				Action: with(corsAllow),
-			},
-			{
-				Name: "deny", Usage: "take sites out of the rules", ArgsUsage: "ORIGIN...",
-				Flags:  flags(changeFlags()...),
-				Action: with(corsDeny),
-			},
-			{
-				Name: "clear", Usage: "remove all rules",
-				Flags:  flags(changeFlags()...),
-				Action: with(corsClear),
-			},
-			{
-				Name: "undo", Usage: "put the rules back as they were before the last change made here",
-				Description: "Every change keeps the rules as they were in $XDG_STATE_HOME/cgs3fs/cors. Undo again to go\n" +
-					"further back.",
-				Flags: flags(append(changeFlags(), &cli.BoolFlag{
-					Name: "force", Usage: "also if somebody else has changed the rules since", DisableDefaultText: true,
-				})...),
-				Action: with(corsUndo),
-			},
-			{
-				Name: "test", Usage: "tell whether a page of a site may do something, and why",
-				Description: "Answers by the rules, and by asking the server as a browser would. Exit status 0: allowed;\n" +
-					"1: refused; 7: the server's answer isn't the rules'.",
-				Flags:  flags(testFlags()...),
-				Action: with(corsTest),
-			},
-		},
-	})
+	}
+	for _, each := range all {
+		// What a command's arguments say is checked before the bucket is looked for.
+		each.command.Action = func(c *cli.Context) error { return each.run(c, open) }
+		each.command.Flags = append(each.command.Flags, source...)
+		c.Subcommands = append(c.Subcommands, &each.command)
+	}
+	return plainErrors(c)
+}
+
+// corsSubcommand is a command that lacks its action and the flags that name the
+// bucket.
+type corsSubcommand struct {
+	command cli.Command
+	run     func(*cli.Context, corsOpener) error
+}
+
+// corsLooks change nothing.
+func corsLooks() []corsSubcommand {
+	return []corsSubcommand{
+		{cli.Command{
+			Name: "show", Usage: "print the rules",
+			Flags: []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print what \"aws s3api get-bucket-cors\" prints", DisableDefaultText: true}},
+		}, corsShow},
+		{cli.Command{
+			Name: "test", Usage: "tell whether a page of a site may do something, and why",
+			Description: "Answers by the rules, and by asking the server as a browser would. Exit status 0: allowed;\n" +
+				"1: refused; 7: the server's answer isn't the rules'.",
+			Flags: testFlags(),
+		}, corsTest},
+	}
+}
+
+func corsChanges() []corsSubcommand {
+	return []corsSubcommand{
+		{cli.Command{
+			Name: "allow", Usage: "let sites use the bucket", ArgsUsage: "ORIGIN...",
+			Description: "An ORIGIN is what the browser's address bar shows up to the first slash, such as\n" +
+				"https://app.example.gov. Without --method, pages of the site may only read. Rules for other\n" +
+				"sites are left as they are.",
+			Flags: append(allowFlags(), changeFlags()...),
+		}, corsAllow},
+		{cli.Command{
+			Name: "deny", Usage: "take sites out of the rules", ArgsUsage: "ORIGIN...",
+			Flags: changeFlags(),
+		}, corsDeny},
+		{cli.Command{
+			Name: "apply", Usage: "replace the rules by those of a file", ArgsUsage: "FILE|-",
+			Description: "FILE is the document that \"aws s3api put-bucket-cors\" takes, in JSON or YAML; - is the\n" +
+				"standard input.",
+			Flags: changeFlags(),
+		}, corsApply},
+		{cli.Command{
+			Name: "clear", Usage: "remove all rules",
+			Flags: changeFlags(),
+		}, corsClear},
+		{cli.Command{
+			Name: "undo", Usage: "put the rules back as they were before the last change made here",
+			Description: "Every change keeps the rules as they were in $XDG_STATE_HOME/cgs3fs/cors. Undo again to go\n" +
+				"further back.",
+			Flags: append(changeFlags(), &cli.BoolFlag{
+				Name: "force", Usage: "also if somebody else has changed the rules since", DisableDefaultText: true,
+			}),
+		}, corsUndo},
+	}
 }
 
 // plainErrors makes c and its subcommands tell wrong flags as one line, and take
