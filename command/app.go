@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,7 +33,7 @@ func Run(args []string) int {
 	if completing(args) {
 		app.UseShortOptionHandling = false // with it the library stumbles over half a flag
 	} else {
-		args = flagsFirst(app, helpAsked(args))
+		args = flagsFirst(app, helpOnly(app, helpAsked(args)))
 	}
 	err := app.RunContext(ctx, args)
 	return report(os.Stderr, ctx, err)
@@ -162,6 +163,9 @@ func noCommand(c *cli.Context) error {
 	return usagef("there is no command %q", c.Args().First()).try("cgs3fs --help lists them")
 }
 
+// badValue is how the library says that a flag's value is no number.
+var badValue = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): parse error$`)
+
 // usageError is an error in the flags; the library has its own words for them.
 func usageError(c *cli.Context, err error, _ bool) error {
 	name := "cgs3fs"
@@ -169,6 +173,9 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		name = c.Command.HelpName // with its parents
 	}
 	option, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+		return usagef("--%s %s is not understood", m[2], m[1]).try("%s --help tells what it takes", name)
+	}
 	if !unknown {
 		return usagef("%w", err).try("%s --help lists the options", name)
 	}

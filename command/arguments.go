@@ -1,6 +1,8 @@
 package command
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -42,6 +44,40 @@ func flagsFirst(app *cli.App, args []string) []string {
 		out = append(append(out, "--"), rest...)
 	}
 	return out
+}
+
+// helpOnly leaves, of a line that asks for help, the command that it is about:
+// the rest may be half written. A word that is no command stays, to be refused.
+func helpOnly(app *cli.App, args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	at, commands, flags := 1, app.Commands, app.Flags
+	for ; at < len(args); at++ {
+		c := commandNamed(commands, args[at])
+		if c == nil {
+			break
+		}
+		commands, flags = c.Subcommands, c.Flags
+	}
+	asked, word := false, ""
+	for i := at; i < len(args) && args[i] != "--"; i++ {
+		switch arg := args[i]; {
+		case arg == "-h" || arg == "--help":
+			asked = true
+		case len(arg) < 2 || arg[0] != '-':
+			word = cmp.Or(word, arg)
+		case takesNext(flags, arg):
+			i++
+		}
+	}
+	switch {
+	case !asked:
+		return args
+	case word != "" && len(commands) > 0:
+		return append(slices.Clone(args[:at]), word)
+	}
+	return append(slices.Clone(args[:at]), "--help")
 }
 
 func commandNamed(commands []*cli.Command, name string) *cli.Command {

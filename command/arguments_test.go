@@ -45,3 +45,26 @@ func TestFlagsMayFollowArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestHelpNeedsOnlyTheCommand(t *testing.T) {
+	app := newApp()
+	for _, c := range []struct{ in, want string }{
+		{"mount dir", "mount dir"},
+		{"mount dir --help", "mount --help"},
+		{"mount -h s3://b dir", "mount --help"},
+		{"mount --no-such-option dir --help", "mount --help"},
+		{"mount --prefix --help dir", "mount --prefix --help dir"}, // a value
+		{"mount -- --help", "mount -- --help"},                     // a directory
+		{"cors allow https://a --help", "cors allow --help"},
+		{"cors nosuch --help", "cors nosuch"},
+		{"nosuch --help", "nosuch"},
+		{"nosuch mount --help", "nosuch"},
+		{"--help", "--help"},
+		{"snapshot --help", "snapshot --help"},
+	} {
+		got := helpOnly(app, append([]string{"cgs3fs"}, strings.Fields(c.in)...))
+		if strings.Join(got[1:], " ") != c.want {
+			t.Errorf("%q: got %q, want %q", c.in, got[1:], c.want)
+		}
+	}
+}

@@ -33,6 +33,9 @@ func completionCommand() *cli.Command {
 		Description:  "bash: source <(cgs3fs completion bash)",
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
+			if c.NArg() > 1 {
+				return usagef("%q: completion takes one shell", c.Args().Get(1))
+			}
 			var text string
 			switch shell := c.Args().First(); shell {
 			case "bash":
@@ -59,6 +62,9 @@ func manCommand() *cli.Command {
 		Usage:        "print the manual page",
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
 			text, err := c.App.ToManWithSection(1)
 			if err != nil {
 				return err

@@ -48,7 +48,7 @@ func applyOption(c *cli.Context, option string) error {
 			return usagef("-o %s needs a value", option).try("-o %s=VALUE", name)
 		}
 		if err := c.Set(name, value); err != nil {
-			return usagef("-o %s: %w", option, err)
+			return usagef("-o %s is not understood", option)
 		}
 		return nil
 	}

@@ -38,7 +38,10 @@ func snapshotVerify(c *cli.Context, open snapshotOpener) error {
 	if err := errors.Join(v.err, err); err != nil {
 		return err
 	}
-	if o.Level = level; c.Bool("all") != (c.NArg() == 0) {
+	if c.Bool("all") && c.NArg() > 0 {
+		return usagef("%q and --all contradict each other", c.Args().First())
+	}
+	if o.Level = level; !c.Bool("all") && c.NArg() == 0 {
 		return usagef("which snapshots?").try("name some, or say --all")
 	}
 	s, err := openFor(c, func(c *cli.Context, _ bool) (*snapshotSession, error) { return open(c, !o.Repair || o.DryRun) }, 0, -1)

@@ -104,6 +104,8 @@ func positionalSource(r *creds.Request, arg string) error {
 		if prefix != "" {
 			r.Prefix = prefix
 		}
+	case strings.Contains(arg, "://"):
+		return usagef("%q is neither a bucket nor a service", arg).try("a bucket is written s3://BUCKET/PREFIX/")
 	case r.Service != "" && r.Service != arg:
 		return usagef("%q and --service %q contradict each other", arg, r.Service)
 	default:
