@@ -98,10 +98,9 @@ func report(w io.Writer, ctx context.Context, err error) int {
 
 // printError prints one error as one line, and a hint if there is one.
 func printError(w io.Writer, err error) {
-	text := strings.TrimSpace(err.Error())
-	fmt.Fprintln(w, "cgs3fs: "+strings.ReplaceAll(text, "\n", "; "))
+	fmt.Fprintln(w, "cgs3fs: "+oneLine(err.Error()))
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintln(w, "  "+hint)
+		fmt.Fprintln(w, "  "+oneLine(hint))
 	}
 }
 

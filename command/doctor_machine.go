@@ -64,10 +64,10 @@ func (e *examination) mounts(list func() ([]liveMount, error)) {
 		switch {
 		case saysDead(errs[i]):
 			bad++
-			e.warn("mounts", "cgs3fs umount "+m.dir, "the program behind the mount at %s has died", m.dir)
+			e.warn("mounts", "cgs3fs umount "+shellWord(m.dir), "the program behind the mount at %s has died", m.dir)
 		case errors.Is(errs[i], context.DeadlineExceeded):
 			bad++
-			e.warn("mounts", "is its program stopped? umount -l "+m.dir+" gives it up", "the mount at %s does not answer", m.dir)
+			e.warn("mounts", "is its program stopped? umount -l "+shellWord(m.dir)+" gives it up", "the mount at %s does not answer", m.dir)
 		}
 	}
 	switch {

@@ -43,7 +43,7 @@ func mountAt(arg string) (liveMount, error) {
 }
 
 func died(dir string) error {
-	return fail(exitFailed, "the program behind %s has died", dir).try("cgs3fs mount heals it, cgs3fs umount %s clears it", dir)
+	return fail(exitFailed, "the program behind %s has died", dir).try("cgs3fs mount heals it, cgs3fs umount %s clears it", shellWord(dir))
 }
 
 // statusWait is how long a mount may take to tell its status, which it does from
@@ -54,7 +54,7 @@ const statusWait = 5 * time.Second
 func (m liveMount) status() (status, error) {
 	s, err := within(statusWait, m.askStatus)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return s, fail(exitFailed, "the mount at %s does not answer", m.dir).try("is its program stopped? umount -l %s detaches it", m.dir)
+		return s, fail(exitFailed, "the mount at %s does not answer", m.dir).try("is its program stopped? umount -l %s detaches it", shellWord(m.dir))
 	}
 	return s, err
 }

@@ -203,11 +203,11 @@ func alsoTold(c *cli.Context, log *slog.Logger) *slog.Logger {
 
 // welcome says which bucket is mounted, where it was found, and how it ends.
 func (p *mountPlan) welcome(b *opened, m mountpoint) string {
-	text := fmt.Sprintf("%s is mounted at %s (%s)", p.name(b), m.dir, b.binding.Source)
+	text := oneLine(fmt.Sprintf("%s is mounted at %s (%s)", p.name(b), m.dir, b.binding.Source))
 	if m.made {
 		text += "\nthe directory was made for it, and goes again at unmount"
 	}
-	return text + "\nunmount: cgs3fs umount " + p.at
+	return text + "\nunmount: cgs3fs umount " + shellWord(p.at)
 }
 
 func (p *mountPlan) name(b *opened) string {

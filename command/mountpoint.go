@@ -135,7 +135,7 @@ func (m mountpoint) check(nonEmpty bool) error {
 		return err
 	}
 	if n := len(mounts); n > 0 && mounts[n-1].kind == fuseType {
-		return fail(exitRefused, "%s is mounted already (%s)", m.dir, mounts[n-1].source).try("cgs3fs umount %s ends that mount", m.dir)
+		return fail(exitRefused, "%s is mounted already (%s)", m.dir, mounts[n-1].source).try("cgs3fs umount %s ends that mount", shellWord(m.dir))
 	}
 	names, err := os.ReadDir(m.dir)
 	if err != nil {

@@ -23,7 +23,7 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// printTable prints rows in columns. The first row is the heading.
+// printTable prints rows in columns, and nothing that steers a terminal. The first row is the heading.
 func printTable(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -31,7 +31,7 @@ func printTable(w io.Writer, rows [][]string) error {
 			if i > 0 {
 				fmt.Fprint(t, "\t")
 			}
-			fmt.Fprint(t, cell)
+			fmt.Fprint(t, printable(cell))
 		}
 		fmt.Fprintln(t)
 	}
@@ -43,5 +43,5 @@ func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // notef tells something on standard error that is no result.
 func notef(c *cli.Context, format string, args ...any) {
-	fmt.Fprintf(c.App.ErrWriter, "cgs3fs: "+format+"\n", args...)
+	fmt.Fprintln(c.App.ErrWriter, "cgs3fs: "+oneLine(fmt.Sprintf(format, args...)))
 }

@@ -135,17 +135,6 @@ func noteText(info snapshot.Info) string {
 	return printable(strings.Join(words, " "))
 }
 
-// printable keeps control characters of keys and notes away from the terminal.
-func printable(s string) string {
-	quoted := fmt.Sprintf("%q", s)
-	if inner := quoted[1 : len(quoted)-1]; inner == s || !strings.ContainsFunc(s, isControl) {
-		return s
-	}
-	return quoted
-}
-
-func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\ufffd' }
-
 func snapshotShow(c *cli.Context, open snapshotOpener) error {
 	s, err := openReading(c, open, 1, 2)
 	if err != nil {

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -51,7 +53,10 @@ func listMounts(c *cli.Context) error {
 	for _, m := range mounts {
 		r := mountJSON{Directory: m.dir, State: "ok"}
 		if s, err := within(statTime, m.status); err != nil {
-			r.State = "does not answer: " + cause(err).Error()
+			r.State = "does not answer"
+			if !errors.Is(err, context.DeadlineExceeded) {
+				r.State += ": " + cause(err).Error()
+			}
 		} else {
 			r.Source, r.Unsaved = s.Source, len(s.Unsaved)
 		}

@@ -79,6 +79,9 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// unescape undoes what mountinfo does to names.
+var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
 // detachBelow takes down what a script that failed left mounted.
 func detachBelow(t testing.TB, dir string) {
 	t.Helper()
@@ -87,7 +90,7 @@ func detachBelow(t testing.TB, dir string) {
 		t.Error(err)
 	}
 	for line := range strings.Lines(string(table)) {
-		if at := strings.Fields(line)[4]; strings.HasPrefix(at, dir+"/") {
+		if at := unescape.Replace(strings.Fields(line)[4]); strings.HasPrefix(at, dir+"/") {
 			if out, err := exec.Command("fusermount3", "-u", "-z", at).CombinedOutput(); err != nil {
 				t.Errorf("unmounting %s: %v: %s", at, err, out)
 			}
