@@ -42,8 +42,10 @@ func mountAt(arg string) (liveMount, error) {
 	return liveMount{dir}, nil
 }
 
+var errDied = errors.New("has died")
+
 func died(dir string) error {
-	return fail(exitFailed, "the program behind %s has died", dir).try("cgs3fs mount heals it, cgs3fs umount %s clears it", shellWord(dir))
+	return fail(exitFailed, "the program behind %s %w", dir, errDied).try("cgs3fs mount heals it, cgs3fs umount %s clears it", shellWord(dir))
 }
 
 // statusWait is how long a mount may take to tell its status, which it does from

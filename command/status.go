@@ -53,10 +53,7 @@ func listMounts(c *cli.Context) error {
 	for _, m := range mounts {
 		r := mountJSON{Directory: m.dir, State: "ok"}
 		if s, err := within(statTime, m.status); err != nil {
-			r.State = "does not answer"
-			if !errors.Is(err, context.DeadlineExceeded) {
-				r.State += ": " + cause(err).Error()
-			}
+			r.State = silence(err)
 		} else {
 			r.Source, r.Unsaved = s.Source, len(s.Unsaved)
 		}
@@ -74,6 +71,17 @@ func listMounts(c *cli.Context) error {
 		table = append(table, []string{r.Directory, r.Source, fmt.Sprint(r.Unsaved), r.State})
 	}
 	return printTable(c.App.Writer, table)
+}
+
+// silence is why a mount did not tell its status.
+func silence(err error) string {
+	switch {
+	case errors.Is(err, errDied):
+		return "its program has died"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "does not answer"
+	}
+	return "does not answer: " + cause(err).Error()
 }
 
 func printStatus(c *cli.Context, m liveMount, s status) error {
