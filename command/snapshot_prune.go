@@ -34,11 +34,6 @@ func snapshotPrune(c *cli.Context, open snapshotOpener) error {
 		},
 		Incomplete: c.Bool("incomplete"), DryRun: c.Bool("dry-run"), TakeOver: c.Bool("take-over"),
 	}
-	for _, name := range []string{"keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"} {
-		if c.Int(name) < 0 {
-			v.wrong(name, "it is a number of snapshots")
-		}
-	}
 	if v.err != nil {
 		return v.err
 	}
