@@ -54,7 +54,7 @@ func (m *move) directory(ctx context.Context) error {
 		return err
 	}
 	defer f.tree.endMove(m.n)
-	if left := m.unsavedBelow(); len(left) > 0 {
+	if m.unsavedBelow() {
 		return syscall.EBUSY // written to between; the program may try again
 	}
 	// Also what is not known here may be there: the names are not as fresh as this.
@@ -87,14 +87,17 @@ func (m *move) transplant(ctx context.Context, oldPrefix string, there bool) (ma
 	return copied, m.fs.keepDirectory(ctx, m.from, oldPrefix, m.oldName)
 }
 
-func (m *move) unsavedBelow() []*node {
-	var out []*node
-	for _, n := range m.fs.tree.openBelow(m.n) {
-		if n.file != nil && n.file.unsaved() {
-			out = append(out, n)
+// unsavedBelow reports whether a file under the directory has unsaved bytes. Any
+// of them may be closed meanwhile.
+func (m *move) unsavedBelow() bool {
+	return slices.ContainsFunc(m.fs.tree.openBelow(m.n), func(n *node) bool {
+		fl := m.fs.opened(n)
+		if fl == nil {
+			return false
 		}
-	}
-	return out
+		defer fl.drop()
+		return fl.unsaved()
+	})
 }
 
 // saveBelow brings what is unsaved under the directory into the bucket. It tries

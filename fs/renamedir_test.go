@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,6 +128,43 @@ func failToRename(t *testing.T, server func(s3.Bucket, *s3test.Mem) s3.Bucket) {
 	}
 	if got, _ := mem.Bytes("e/a"); string(got) != "theirs" || !slices.Equal(left, want) {
 		t.Errorf("%q is left, and e/a is %q", left, got)
+	}
+	if err := m.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFilesAreClosedWhileTheirDirectoryIsLookedThrough opens and closes files all
+// the while that a rename of their directory looks for unsaved ones.
+func TestFilesAreClosedWhileTheirDirectoryIsLookedThrough(t *testing.T) {
+	m := newSimMount(t, simBucket(), privateDir(t), simConfig{})
+	var nodes []*node
+	for i := range 200 {
+		name := fmt.Sprint(i)
+		nodes = append(nodes, m.fs.tree.add(m.fs.tree.root, name, entry{kind: kindFile, part: name}))
+	}
+	var closing sync.WaitGroup
+	var closed atomic.Bool
+	closing.Go(func() {
+		defer closed.Store(true)
+		for range 100 {
+			var open []*file
+			for _, n := range nodes {
+				open = append(open, m.fs.acquire(n))
+			}
+			for _, fl := range open {
+				fl.drop()
+			}
+		}
+	})
+	for rename := (&move{fs: m.fs, n: m.fs.tree.root}); !closed.Load(); {
+		if rename.unsavedBelow() {
+			t.Error("a file that nobody has written to is unsaved")
+		}
+	}
+	closing.Wait()
+	for _, n := range nodes {
+		m.fs.tree.forget(n.id, 1)
 	}
 	if err := m.end(); err != nil {
 		t.Error(err)
