@@ -95,7 +95,7 @@ func TestRehomeSurvivesACrashAnywhere(t *testing.T) {
 			return err
 		},
 		func(w *world, done bool) {
-			if n := wantIntact(t, w, want); done && n != 2 {
+			if n := wantIntact(t, w, want, "2026-11-24", "2026-11-25"); done && n != 2 {
 				t.Fatalf("%d snapshots", n)
 			}
 		})

@@ -117,7 +117,7 @@ func TestRunOverMidnightIsAlone(t *testing.T) {
 	if _, err := c.make(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantIntact(t, w, map[ID]map[string]string{"2026-11-23": live})
+	wantIntact(t, w, map[ID]map[string]string{"2026-11-23": live}, "2026-11-23")
 }
 
 // TestNothingIsTidiedThatAPruneWrote stops a run right after its commit, until a
