@@ -183,14 +183,38 @@ func snapshotPin(c *cli.Context, open snapshotOpener) error {
 	if err != nil {
 		return err
 	}
+	pin := c.Command.Name == "pin"
+	if c.Bool("dry-run") {
+		return s.printPins(c, ids, pin)
+	}
 	for _, id := range ids {
-		if c.Bool("dry-run") {
-			fmt.Fprintf(s.out, "would %s %s\n", c.Command.Name, id)
-		} else if err := s.store.Pin(c.Context, id, c.Command.Name == "pin"); err != nil {
+		if err := s.store.Pin(c.Context, id, pin); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// printPins tells what pin, or unpin, would do.
+func (s *snapshotSession) printPins(c *cli.Context, ids []snapshot.ID, pin bool) error {
+	var all snapshot.Cost
+	for _, id := range ids {
+		m, cost, err := s.store.PlanPin(c.Context, id, pin)
+		if err != nil {
+			return err
+		}
+		all.Reads, all.Writes, all.Dollars = all.Reads+cost.Reads, all.Writes+cost.Writes, all.Dollars+cost.Dollars
+		would := "would " + c.Command.Name + " " + string(id)
+		switch {
+		case m.Pinned == pin && pin:
+			would = string(id) + " is pinned already"
+		case m.Pinned == pin:
+			would = string(id) + " is not pinned"
+		}
+		fmt.Fprintf(s.out, "%s: %s\n", would, objects(m.Objects, m.Bytes))
+	}
+	_, err := fmt.Fprintf(s.out, "  %s\n", costText(all))
+	return err
 }
 
 func snapshotMaterialize(c *cli.Context, open snapshotOpener) error {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,8 @@ import (
 type snapshotDesk struct {
 	t        *testing.T
 	mem      *s3test.Mem
-	bucket   s3.Bucket // what the commands see of mem
+	bucket   s3.Bucket      // what the commands see of mem
+	asked    *s3test.Faulty // in front of mem; counts
 	clock    time.Time
 	out, err bytes.Buffer
 }
@@ -30,7 +34,8 @@ func newSnapshotDesk(t *testing.T) *snapshotDesk {
 	t.Helper()
 	d := &snapshotDesk{t: t, clock: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	d.mem = s3test.NewMem(s3test.MemConfig{Now: d.now})
-	d.bucket = d.mem
+	d.asked = s3test.NewFaulty(d.mem, s3test.Plan{})
+	d.bucket = d.asked
 	for _, key := range []string{"a.txt", "dir/b.txt", "dir/c.tmp"} {
 		d.mem.PutBytes(key, []byte("content of "+key))
 	}
@@ -111,7 +116,8 @@ func TestSnapshotCommandsFromDayToDay(t *testing.T) {
 	d.want(exitOK, "2026-12-02: 3 objects, 56 B: whole", "verify", "--all", "--level", "read")
 	d.want(exitOK, "keep  2 objects, 36 B  tag keep", "prune", "--keep-last", "1", "--keep-tag", "keep", "--dry-run")
 	d.want(exitOK, "would copy first what others link to: 2 objects, 36 B\n  requests: ", "prune", "--keep-last", "1", "-n")
-	d.want(exitOK, "would pin 2026-12-02", "pin", "latest", "-n")
+	d.want(exitOK, "would pin 2026-12-02: 3 objects, 56 B\n  requests: 1 reads, 1 writes, about $0.00", "pin", "latest", "-n")
+	d.want(exitOK, "2026-12-02 is not pinned: 3 objects, 56 B\n  requests: 1 reads, about $0.00", "unpin", "latest", "-n")
 	d.want(exitOK, "removed 2026-11-23", "prune", "--keep-last", "1")
 	d.want(exitOK, "removed nothing", "prune", "--keep-last", "1")
 	d.want(exitOK, "whole", "verify", "latest")
@@ -321,6 +327,8 @@ func TestSnapshotAdoptCommand(t *testing.T) {
 	d.want(exitRefused, "is a snapshot already", "adopt", "data/2025/06/01")
 	d.want(exitRefused, "no dated prefix", "adopt", "elsewhere/")
 	d.want(exitOK, "", "pin", "2025-06-01")
+	d.want(exitOK, "2025-06-01 is pinned already: 1 object", "pin", "2025-06-01", "-n")
+	d.want(exitOK, "would unpin 2025-06-01: 1 object", "unpin", "2025-06-01", "-n")
 	d.want(exitRefused, "is pinned", "delete", "2025-06-01")
 	d.want(exitOK, "", "unpin", "2025-06-01")
 }
@@ -363,4 +371,101 @@ func TestSnapshotRepairCommand(t *testing.T) {
 	d.want(exitDiffers, "damaged: 1 object, 0 repaired", "verify", "latest")
 	d.want(exitOK, "whole again, 1 repaired", "verify", "latest", "--repair")
 	d.want(exitOK, ": whole", "verify", "latest")
+}
+
+// TestDryRunsTellWhatItCosts compares the dollars that a dry run tells with S3's
+// prices of the requests that the same command then makes.
+func TestDryRunsTellWhatItCosts(t *testing.T) {
+	d := newSnapshotDesk(t)
+	for i := range 3000 {
+		d.mem.PutBytes(fmt.Sprintf("many/%04d", i), []byte("0123456789"))
+	}
+	lose := func(format string, n int) {
+		for i := range n {
+			if err := d.mem.Delete(t.Context(), s3.Target{Key: fmt.Sprintf(format, i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		told    string // in words, beside the requests
+		dollars float64
+		before  func()
+		args    []string
+	}{
+		{"to copy: 3,003 objects, 29 KiB", 0.015, nil, []string{"create"}},
+		{"to copy: 0 objects, 0 B", 0, nil, []string{"create", "--incremental"}},
+		{"would copy 3,003 objects, 29 KiB into 2026-11-24", 0.016, nil, []string{"materialize", "latest"}},
+		{"to copy: 0 objects, 0 B", 0, nil, []string{"create", "--incremental", "--tag", "third"}},
+		{"would remove 2026-11-24: 3,003 objects, 29 KiB", 0, nil, []string{"delete", "2026-11-24"}}, // another has the same
+		{"would copy first what others link to: 3,003 objects, 29 KiB", 0.016, nil, []string{"prune", "--keep-last", "1"}},
+		{"would restore from 2026-11-26: 2,000 objects, 20 KiB", 0.01, func() { lose("many/%04d", 2000) }, []string{"restore", "latest"}},
+		{"damaged: 1,000 objects, 1000 can be repaired", 0.005, func() { lose("data/2026/11/26/many/%04d", 1000) }, []string{"verify", "latest", "--repair"}},
+		{"would make 2025-06-01 of 3,003 objects, 29 KiB, copying nothing", 0, func() {
+			for _, key := range d.mem.Keys() {
+				if data, _ := d.mem.Bytes(key); !strings.HasPrefix(key, "data/") {
+					d.mem.PutBytes("data/2025/06/01/"+key, data)
+				}
+			}
+		}, []string{"adopt", "data/2025/06/01"}},
+		{"would remove 2026-12-02: 2,000 objects, 20 KiB", 0, func() {
+			d.asked.SetPlan(s3test.Plan{Rules: []s3test.Rule{{Op: s3.OpCopy, Nth: 2001, Times: 9999, Fault: s3test.Fault{Do: s3test.Fail, Kind: s3.ErrQuota}}}})
+			if status, _ := d.run("create"); status == exitOK {
+				t.Error("a run that fails succeeds")
+			}
+			d.asked.SetPlan(s3test.Plan{})
+		}, []string{"prune", "--incomplete"}},
+	} {
+		if test.before != nil {
+			test.before()
+		}
+		keys := len(d.mem.Keys())
+		_, words := d.run(append(test.args, "--dry-run")...)
+		_, out := d.run(append(test.args, "--dry-run", "--json")...)
+		told := dollarsIn(t, out)
+		if !strings.Contains(words, test.told) || !strings.Contains(words, "\n  requests: ") || !strings.Contains(words, fmt.Sprintf(", about $%.2f\n", told)) {
+			t.Errorf("%v tells (%f):\n%.2000s", test.args, told, words)
+		}
+		if now := len(d.mem.Keys()); now != keys {
+			t.Errorf("dry run of %v writes %d objects", test.args, now-keys)
+		}
+		d.asked.Reset()
+		if status, out := d.run(test.args...); status != exitOK {
+			t.Errorf("%v ends with %d:\n%s%s", test.args, status, out, &d.err)
+		}
+		paid := price(d.asked.Calls())
+		const few = 0.0003 // what does not grow with the number of objects
+		if math.Abs(told-paid) > paid/5+few || paid < test.dollars {
+			t.Errorf("%v: a dry run tells $%f, paid were $%f for %v", test.args, told, paid, d.asked.Calls())
+		}
+		d.clock = d.clock.Add(24 * time.Hour)
+	}
+}
+
+// price is what S3 asks for calls, by its list.
+func price(calls map[string]int) (dollars float64) {
+	for op, n := range calls {
+		switch op {
+		case s3.OpGet, s3.OpHead:
+			dollars += float64(n) * 0.40 / 1_000_000
+		case s3.OpDelete, s3.OpAbortUpload:
+		default:
+			dollars += float64(n) * 5 / 1_000_000
+		}
+	}
+	return dollars
+}
+
+// dollarsIn adds all that a JSON document calls dollars.
+func dollarsIn(t *testing.T, doc string) float64 {
+	t.Helper()
+	sum := 0.0
+	for _, found := range regexp.MustCompile(`"dollars": ([0-9.e-]+)`).FindAllStringSubmatch(doc, -1) {
+		n, err := strconv.ParseFloat(found[1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
 }

@@ -2,7 +2,10 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/cgs3fs/cgs3fs/s3"
 )
 
 // planRemovals tells what Delete would do.
@@ -11,13 +14,38 @@ func (s *Store) planRemovals(ctx context.Context, list []Info, ids []ID) (*Remov
 	if err != nil {
 		return nil, err
 	}
-	for i, r := range removed {
-		removed[i].Cost = &Cost{Deletes: pages(r.Objects), Reads: pages(r.Objects) + 2, Writes: 1}
-		removed[i].Cost.total()
+	for i := range removed {
+		r := &removed[i]
+		r.Cost = &Cost{Writes: 1}
+		if slices.ContainsFunc(list, func(info Info) bool { return info.ID == r.ID && info.State == Incomplete }) {
+			if err := s.countLeft(ctx, r); err != nil {
+				return nil, err
+			}
+		}
+		r.Cost.Deletes, r.Cost.Reads = pages(r.Objects), pages(r.Objects)+2
+		r.Cost.total()
 	}
 	doomed, survivors := sortOut(list, ids)
 	rehome, err := s.planRehome(ctx, setOf(doomed), survivors)
 	return &Removals{Removed: removed, Rehome: rehome}, err
+}
+
+// countLeft counts the copies that an interrupted run left, which no manifest
+// tells of. One that adopted made none.
+func (s *Store) countLeft(ctx context.Context, r *Removal) error {
+	var c claim
+	if _, err := s.control.readJSON(ctx, s.at.claim(r.ID), &c); c.Adopt || err != nil && !errors.Is(err, s3.ErrNotFound) {
+		return err
+	}
+	for o, err := range listing(ctx, s.dest, s.at.objects(r.ID), "") {
+		if err != nil {
+			return err
+		}
+		r.Objects++
+		r.Bytes += o.Size
+	}
+	r.Cost.Lists = pages(r.Objects)
+	return nil
 }
 
 // planRehome tells what it takes to make the survivors independent; see rehome.
@@ -86,4 +114,18 @@ func (s *Store) PlanMaterialize(ctx context.Context, id ID) (Cost, error) {
 	}
 	cost.total()
 	return cost, nil
+}
+
+// PlanPin tells what Pin would do, and to what.
+func (s *Store) PlanPin(ctx context.Context, id ID, pinned bool) (*Manifest, Cost, error) {
+	m, err := s.Load(ctx, id)
+	if err != nil {
+		return nil, Cost{}, err
+	}
+	cost := Cost{Reads: 1}
+	if m.Pinned != pinned {
+		cost.Writes = 1
+	}
+	cost.total()
+	return m, cost, nil
 }
