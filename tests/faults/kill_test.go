@@ -2,19 +2,14 @@ package faults
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,27 +42,28 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		if err := os.Mkdir(m.Path(w.name), 0o755); err != nil {
 			t.Fatalf("seed %d, run %d: %v", seed, run, err)
 		}
-		killer := newKiller(s.Proxy.Upstream(), m.PID(), 1+rnd.IntN(8), moment(rnd.IntN(3)))
+		killer := harness.NewKiller(s.Proxy.Upstream(), nil, 1+rnd.IntN(8), harness.Moment(rnd.IntN(3)))
+		killer.Aim(m.PID())
 		s.Proxy.Harm(killer)
 		steps := 3 + rnd.IntN(6)
 		for range steps {
 			if err := w.step(); err != nil {
-				if !killer.struck() {
+				if !killer.Struck() {
 					t.Fatalf("seed %d, run %d: %v though nobody was killed\n%s", seed, run, err, strings.Join(w.history, "\n"))
 				}
 				break
 			}
 		}
 		s.Proxy.Harm(nil)
-		if killer.struck() {
+		if killer.Struck() {
 			inFlight++
 		} else {
 			m.Signal(t, syscall.SIGKILL)
 		}
 		m.Wait(t)
-		killer.under.Wait()
+		killer.Wait()
 		if err := w.verify(t); err != nil {
-			t.Fatalf("seed %d, run %d, killed %s request %d: %v\n%s", seed, run, killer.moment, killer.at, err, strings.Join(w.history, "\n"))
+			t.Fatalf("seed %d, run %d, killed %s request %d: %v\n%s", seed, run, killer.Moment, killer.At, err, strings.Join(w.history, "\n"))
 		}
 		m.Start(t) // heals the dead mount
 		awaitNoUploads(t, client)
@@ -82,77 +78,6 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		t.Errorf("only %d of %d kills hit a request: the test proves too little", inFlight, runs)
 	}
 }
-
-// moment is when, in the life of a request, the program dies.
-type moment int
-
-const (
-	before moment = iota // the server never sees the request
-	during               // half of its body arrives
-	after                // the server has done it and the answer is lost
-)
-
-func (m moment) String() string { return [...]string{"before", "during", "after"}[m] }
-
-// killer kills the mount's process at its n-th request from now.
-type killer struct {
-	next   http.RoundTripper
-	pid    int
-	at     int64
-	moment moment
-
-	seen  atomic.Int64
-	under sync.WaitGroup // requests that the server may have; it may do them after their sender is dead
-	done  chan struct{}  // closed when the process is killed
-}
-
-func newKiller(next http.RoundTripper, pid, at int, when moment) *killer {
-	return &killer{next: next, pid: pid, at: int64(at), moment: when, done: make(chan struct{})}
-}
-
-var errKilled = errors.New("the client was killed")
-
-func (k *killer) RoundTrip(r *http.Request) (*http.Response, error) {
-	k.under.Add(1)
-	defer k.under.Done()
-	n := k.seen.Add(1)
-	switch {
-	case n < k.at: // also when its sender dies meanwhile, the answer is waited for
-		return k.next.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
-	case n > k.at:
-		<-k.done // a process that lives on would take this for trouble that passes
-		return nil, errKilled
-	}
-	switch k.moment {
-	case during:
-		if r.ContentLength > 1 {
-			r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, r.ContentLength/2), failing{}))
-			k.next.RoundTrip(r)
-		}
-	case after:
-		if resp, err := k.next.RoundTrip(r); err == nil {
-			resp.Body.Close()
-		}
-	}
-	close(k.done) // first, for an operation that the death ends is then looked at
-	syscall.Kill(k.pid, syscall.SIGKILL)
-	return nil, errKilled
-}
-
-// struck says whether the process was killed at the request.
-func (k *killer) struck() bool {
-	select {
-	case <-k.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// failing is the end of a body whose sender has died.
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errKilled }
 
 // victim does operations below a directory of the mount and knows what the
 // bucket must hold if the program dies now.

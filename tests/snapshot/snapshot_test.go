@@ -1,13 +1,10 @@
 package snapshot
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -97,41 +94,6 @@ func TestSnapshotKeepsAttributesAndTags(t *testing.T) {
 	if err != nil || len(tags.TagSet) != 2 {
 		t.Errorf("tags %v, %v", tags, err)
 	}
-}
-
-func TestKilledRunIsResumed(t *testing.T) {
-	d := newDesk(t)
-	d.fill()
-	for round := range 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		cmd := d.command(ctx, "create", "--progress", "none")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		awaitCopies(t, d, 10*(round+1))
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Logf("round %d: too late: %v", round, err)
-		}
-		cmd.Wait() // its status depends on how far it got
-		cancel()
-	}
-	m := d.create("--if-missing")
-	if m.State != "complete" {
-		t.Errorf("%+v", m)
-	}
-	d.snapshot(0, "verify", "--all", "--level", "read")
-}
-
-// awaitCopies waits until a run has copied that many objects, or has ended.
-func awaitCopies(t testing.TB, d *desk, n int) {
-	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for time.Now().Before(deadline) {
-		if keys := d.Keys(t, "data/"); len(keys) > n || len(d.Keys(t, "data/.cgs3fs/")) > 3 {
-			return
-		}
-	}
-	t.Fatal("nothing is copied")
 }
 
 func TestSnapshotsInAnotherBucket(t *testing.T) {
