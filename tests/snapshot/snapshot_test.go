@@ -1,14 +1,20 @@
 package snapshot
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/cgs3fs/cgs3fs/s3"
+	"github.com/cgs3fs/cgs3fs/snapshot"
+	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
 
 func TestSnapshotIsReadByOtherTools(t *testing.T) {
@@ -68,31 +74,88 @@ func TestSnapshotsFromDayToDay(t *testing.T) {
 	}
 }
 
-func TestSnapshotKeepsAttributesAndTags(t *testing.T) {
+func TestObjectsKeepAttributesAndTags(t *testing.T) {
 	d := newDesk(t)
-	put := func(key string, size int) {
-		_, err := d.PutObject(t.Context(), &awss3.PutObjectInput{
-			Bucket: &d.Bucket, Key: &key, Body: strings.NewReader(strings.Repeat("x", size)), ContentType: aws.String("text/plain"),
-			CacheControl: aws.String("no-cache"), ContentDisposition: aws.String("inline"), ContentLanguage: aws.String("en"),
-			Metadata: map[string]string{"who": "me"}, Tagging: aws.String("a=b&c=d"),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	put("small", 10)
+	d.putTagged("key", 10)
 	m := d.create()
-	d.Delete(t, "small")
+	d.Delete(t, "key")
 	d.snapshot(0, "restore", m.ID)
-	h := d.Head(t, "small")
-	got := []string{*h.ContentType, aws.ToString(h.CacheControl), aws.ToString(h.ContentDisposition), aws.ToString(h.ContentLanguage), h.Metadata["who"]}
-	if diff := cmp.Diff([]string{"text/plain", "no-cache", "inline", "en", "me"}, got); diff != "" {
-		t.Error(diff)
+	d.wantTagged("key", 10)
+}
+
+// TestLargeObjectsKeepAttributesAndTags does the same with an object that is copied
+// in parts. Nobody should have to make one of 5 GiB for that, nor should anybody be
+// able to set the limit: the package does what the command would.
+func TestLargeObjectsKeepAttributesAndTags(t *testing.T) {
+	d := newDesk(t)
+	const size, part = 13 << 20, 5 << 20
+	d.putTagged("key", size)
+	bucket, err := s3.Open(s3.Config{
+		Bucket: d.Bucket, Region: harness.Region, Endpoint: server.Endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(server.AccessKey, server.SecretKey, ""),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	key := "small"
-	tags, err := d.GetObjectTagging(t.Context(), &awss3.GetObjectTaggingInput{Bucket: &d.Bucket, Key: &key})
-	if err != nil || len(tags.TagSet) != 2 {
-		t.Errorf("tags %v, %v", tags, err)
+	store, err := snapshot.Open(snapshot.Config{Source: bucket, SourceName: d.Bucket, CopyLimit: part, PartSize: part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Proxy.Reset()
+	done, err := store.Create(t.Context(), snapshot.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dated := made{ID: string(done.ID)}.dated()
+	d.wantTagged(dated+"key", size)
+	d.Delete(t, "key")
+	if _, err := store.Restore(t.Context(), done.ID, snapshot.RestoreOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	d.wantTagged("key", size)
+	if counts := server.Proxy.Counts(); counts["UploadPartCopy"] != 2*3 || counts["CopyObject"] != 0 {
+		t.Errorf("requests %v", counts)
+	}
+	d.snapshot(0, "verify", "latest", "--level", "read")
+}
+
+// putTagged writes an object that has all that an object can have.
+func (d *desk) putTagged(key string, size int) {
+	d.Helper()
+	_, err := d.PutObject(d.Context(), &awss3.PutObjectInput{
+		Bucket: &d.Bucket, Key: &key, Body: strings.NewReader(strings.Repeat("x", size)), ContentType: aws.String("text/plain"),
+		CacheControl: aws.String("no-cache"), ContentDisposition: aws.String("inline"), ContentLanguage: aws.String("en"), ContentEncoding: aws.String("x-none"),
+		Metadata: map[string]string{"who": "me", "mtime": "1764500000.5"}, Tagging: aws.String("a=b&c%20d=e%2Bf"),
+	})
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// wantTagged checks that an object is what putTagged made.
+func (d *desk) wantTagged(key string, size int64) {
+	d.Helper()
+	h := d.Head(d, key)
+	got := map[string]string{
+		"type": aws.ToString(h.ContentType), "cache": aws.ToString(h.CacheControl), "disposition": aws.ToString(h.ContentDisposition),
+		"language": aws.ToString(h.ContentLanguage), "encoding": aws.ToString(h.ContentEncoding), "size": fmt.Sprint(aws.ToInt64(h.ContentLength)),
+	}
+	for name, value := range h.Metadata {
+		got["meta "+name] = value
+	}
+	tags, err := d.GetObjectTagging(d.Context(), &awss3.GetObjectTaggingInput{Bucket: &d.Bucket, Key: &key})
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, tag := range tags.TagSet {
+		got["tag "+aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	want := map[string]string{
+		"type": "text/plain", "cache": "no-cache", "disposition": "inline", "language": "en", "encoding": "x-none", "size": fmt.Sprint(size),
+		"meta who": "me", "meta mtime": "1764500000.5", "tag a": "b", "tag c d": "e+f",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		d.Errorf("%s (-want +got):\n%s", key, diff)
 	}
 }
 
