@@ -66,8 +66,9 @@ func (f *factory) ListPage(ctx context.Context, in s3.ListInput) (s3.Page, error
 	return page, err
 }
 
-// measure records how much memory is alive. In the test's own process this
-// includes the control files that the in-memory bucket holds.
+// measure records how much memory is alive: what is held, whatever the collector
+// does. In the test's own process this includes the control files that the in-memory
+// bucket holds.
 func (f *factory) measure() {
 	runtime.GC()
 	var m runtime.MemStats
@@ -77,49 +78,32 @@ func (f *factory) measure() {
 	}
 }
 
-func TestMillionsOfObjectsTakeLittleMemory(t *testing.T) {
+// TestManyObjectsAreCopiedInLittleMemory makes a snapshot of what is in no memory.
+// That a million are listed and planned in little, with the client and all garbage,
+// is shown in tests/snapshot, by the program itself.
+func TestManyObjectsAreCopiedInLittleMemory(t *testing.T) {
 	const limit = 64 << 20
-	n, planned := 100_000, 1_000_000
+	n := 100_000
 	if testing.Short() {
-		n, planned = 20_000, 100_000
+		n = 20_000
 	}
 	w := newWorld(t)
 	key := func(i int) string { return fmt.Sprintf("zone%02d/records/2026/%08d.json", i/50_000, i) }
-	run := func(n int, work func(*Store) (int64, error)) *factory {
-		f := &factory{synthetic: &synthetic{n: n, key: key}, control: w.newMem(), dated: "data/2026/11/23/"}
-		cfg := w.config(f)
-		cfg.SegmentEntries, cfg.Listers, cfg.Parallel, cfg.CopyLimit = 0, 0, 0, 0
-		f.measure()
-		before := f.peak.Load()
-		got, err := work(w.openConfig(cfg))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != int64(n) {
-			t.Errorf("%d of %d objects", got, n)
-		}
-		if used := f.peak.Load() - before; used > limit {
-			t.Errorf("%d objects take %d MiB", n, used>>20)
-		} else {
-			t.Logf("%d objects take %.1f MiB", n, float64(used)/(1<<20))
-		}
-		return f
+	f := &factory{synthetic: &synthetic{n: n, key: key}, control: w.newMem(), dated: "data/2026/11/23/"}
+	cfg := w.config(f)
+	cfg.SegmentEntries, cfg.Listers, cfg.Parallel, cfg.CopyLimit = 0, 0, 0, 0
+	f.measure()
+	before := f.peak.Load()
+	made, err := w.openConfig(cfg).Create(t.Context(), CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	run(planned, func(s *Store) (int64, error) {
-		est, err := s.Plan(t.Context(), CreateOptions{})
-		if err != nil {
-			return 0, err
-		}
-		return est.Objects, nil
-	})
-	made := run(n, func(s *Store) (int64, error) {
-		made, err := s.Create(t.Context(), CreateOptions{})
-		if err != nil {
-			return 0, err
-		}
-		return made.Objects, nil
-	})
-	if c := made.copies.Load(); c != int64(n) {
-		t.Errorf("%d copies", c)
+	if made.Objects != int64(n) || f.copies.Load() != int64(n) {
+		t.Errorf("%d of %d objects, %d copies", made.Objects, n, f.copies.Load())
+	}
+	used := f.peak.Load() - before
+	t.Logf("%d objects take %.1f MiB", n, float64(used)/(1<<20))
+	if used > limit {
+		t.Errorf("%d objects take %d MiB", n, used>>20)
 	}
 }
