@@ -87,6 +87,62 @@ func TestWriterMeanwhileAndACrash(t *testing.T) {
 	}
 }
 
+// TestWriterMeanwhileDisturbsNoSnapshot has somebody write all the time while copies
+// move between snapshots, with a crash somewhere, too.
+func TestWriterMeanwhileDisturbsNoSnapshot(t *testing.T) {
+	works := []struct {
+		work func(context.Context, *Store) error
+		left []ID
+	}{
+		{func(ctx context.Context, s *Store) error {
+			_, err := s.Prune(ctx, PruneOptions{Policy: Policy{Last: 2}})
+			return err
+		}, []ID{"2026-11-24", "2026-11-25"}},
+		{func(ctx context.Context, s *Store) error {
+			_, err := s.Prune(ctx, PruneOptions{Policy: Policy{Last: 1}})
+			return err
+		}, []ID{"2026-11-25"}},
+		{func(ctx context.Context, s *Store) error { return s.Materialize(ctx, "2026-11-25") }, []ID{"2026-11-23", "2026-11-24", "2026-11-25"}},
+	}
+	crashes := 0
+	for seed := range uint64(60) {
+		w := newWorld(t)
+		w.mem = s3test.NewMem(s3test.MemConfig{Now: w.clock.now, MinPartSize: 1, OpaqueETags: seed%2 == 1, Checksums: true})
+		writer := newWriter(w.mem, seed)
+		for range 40 {
+			writer.write()
+		}
+		want := history(t, w)
+		r := rand.New(rand.NewPCG(seed, 1))
+		test := works[seed%3]
+		counter := &copyCounter{Bucket: writer, made: map[string]int{}}
+		crash := s3test.Crash{At: 1 + r.IntN(60), When: moments[r.IntN(len(moments))]}
+		faulty := s3test.NewFaulty(counter, s3test.Plan{Crash: crash})
+		err := test.work(t.Context(), w.open(faulty))
+		if faulty.Crashed() {
+			crashes++
+		} else if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		wantIntact(t, w, want, test.left...)
+		w.clock.advance(leaseDead)
+		if err := test.work(t.Context(), w.open(counter)); err != nil {
+			t.Fatalf("seed %d, %+v: %v", seed, crash, err)
+		}
+		if n := wantIntact(t, w, want, test.left...); n != len(test.left) {
+			t.Fatalf("seed %d, %+v: %d snapshots", seed, crash, n)
+		}
+		counter.wantOnce(t, int(seed))
+		wantNoStrays(t, w, crash.At)
+		if u := w.mem.Uploads(); len(u) > 0 || t.Failed() {
+			t.Fatalf("seed %d, %+v: uploads %v", seed, crash, u)
+		}
+	}
+	if crashes < 40 {
+		t.Errorf("only %d runs crashed", crashes)
+	}
+}
+
 // writer is a bucket that somebody else changes before each call. It writes runs
 // of one letter, of few lengths, so that a mixture of two versions shows.
 type writer struct {
