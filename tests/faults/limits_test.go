@@ -49,40 +49,64 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// A full staging disk is ENOSPC at the write that filled it; what was there
-// before stays as it was, and with room again the mount goes on.
+// A full staging disk is ENOSPC at the write that filled it. The object stays as it
+// was until close, which saves what the writes before took and nothing else; with
+// room again the mount goes on.
 func TestFullStagingDiskIsENOSPCAtWrite(t *testing.T) {
+	const size, step = 30 << 20, 1 << 20
 	dir := harness.SmallDisk(t, "16m")
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
-	old := harness.Noise(1, 60<<20)
-	client.Put(t, "big", old)
-	m := s.MountWith(t, client.Bucket, harness.MountOptions{
-		Flags: []string{"--stage-dir", filepath.Join(dir, "stage"), "--memory-limit", "64M"}, Unsaved: true,
-	})
+	want := harness.Noise(1, size)
+	client.Put(t, "big", want)
+	m := s.Mount(t, client.Bucket, "--stage-dir", filepath.Join(dir, "stage"), "--memory-limit", "64M")
 	f, err := os.OpenFile(m.Path("big"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := client.Head(t, "big")
+	// Edits of an object that is there can only be kept on the disk.
 	var full error
-	// Scattered writes over an existing object can only be kept on the disk.
-	for off := int64(0); off < 60<<20 && full == nil; off += 1 << 20 {
-		_, full = f.WriteAt(harness.Noise(2, 1<<20), off)
+	taken := 0
+	for off := 0; off < size && full == nil; off += step {
+		var n int
+		n, full = f.WriteAt(harness.Noise(2, step), int64(off))
+		taken += copy(want[off:], harness.Noise(2, step)[:n])
 	}
-	closed := f.Close()
-	if full == nil && closed == nil {
-		got := client.Get(t, "big")
-		if string(got[:1<<20]) != string(harness.Noise(2, 1<<20)) {
-			t.Error("every write succeeded, and the object lacks them")
-		}
-		t.Log("the edits fitted without the disk")
-	} else if full != nil && !errors.Is(full, syscall.ENOSPC) {
-		t.Errorf("the write that filled the disk: %v, want ENOSPC", full)
-	} else if full == nil {
-		t.Errorf("close failed with %v though every write succeeded", closed)
+	if !errors.Is(full, syscall.ENOSPC) {
+		t.Errorf("writing %d MiB with a staging disk of 16: %v after %d MiB, want ENOSPC", size>>20, full, taken>>20)
 	}
-	if err := os.WriteFile(m.Path("afterwards"), []byte("x"), 0o644); err != nil {
-		t.Errorf("afterwards: %v", err)
+	if taken == 0 {
+		t.Error("no write was taken: the disk was full before")
+	}
+	if after := client.Head(t, "big"); *after.ETag != *before.ETag {
+		t.Error("the object changed before close")
+	}
+	if err := f.Close(); err != nil {
+		t.Errorf("closing after %d MiB were taken: %v", taken>>20, err)
+	}
+	if got := client.Get(t, "big"); string(got) != string(want) {
+		t.Errorf("the object of %d bytes is not the old one with the %d that the writes took", len(got), taken)
+	}
+	edit(t, m.Path("big"), want, size/2, harness.Noise(3, 8<<20))
+	if got := client.Get(t, "big"); string(got) != string(want) {
+		t.Error("an edit with room again is not what the object holds")
+	}
+}
+
+// edit writes data into a file at off, and into want, which the file then holds.
+func edit(t *testing.T, path string, want []byte, off int, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(want[off:], data)
+	if _, err := f.WriteAt(data, int64(off)); err != nil {
+		t.Errorf("writing: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Errorf("closing: %v", err)
 	}
 }
 
