@@ -49,7 +49,10 @@ func TestScripts(t *testing.T) {
 					return err
 				}
 			}
-			env.Defer(func() { detachBelow(t, env.WorkDir) })
+			env.Defer(func() {
+				detachBelow(t, env.WorkDir)
+				server.CheckLogs(t, home)
+			})
 			env.Vars = append(harness.Env(home,
 				"WORK="+env.WorkDir,
 				"ENDPOINT="+server.Endpoint, "BUCKET="+client.Bucket, "REGION="+harness.Region,

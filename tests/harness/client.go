@@ -126,17 +126,25 @@ func (c *Client) Keys(t testing.TB, prefix string) []string {
 
 // Pending returns the keys of unfinished multipart uploads.
 func (c *Client) Pending(ctx context.Context) ([]string, error) {
+	uploads, err := c.Uploads(ctx)
 	var keys []string
+	for _, u := range uploads {
+		keys = append(keys, aws.ToString(u.Key))
+	}
+	slices.Sort(keys)
+	return keys, err
+}
+
+// Uploads returns the unfinished multipart uploads.
+func (c *Client) Uploads(ctx context.Context) ([]types.MultipartUpload, error) {
+	var uploads []types.MultipartUpload
 	pages := awss3.NewListMultipartUploadsPaginator(c.Client, &awss3.ListMultipartUploadsInput{Bucket: &c.Bucket})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("listing uploads: %w", err)
 		}
-		for _, u := range page.Uploads {
-			keys = append(keys, aws.ToString(u.Key))
-		}
+		uploads = append(uploads, page.Uploads...)
 	}
-	slices.Sort(keys)
-	return keys, nil
+	return uploads, nil
 }

@@ -16,5 +16,5 @@
 // [Program] builds cgs3fs once. [Server.Mount] mounts a bucket in the
 // foreground, as a child of the test, and takes it down when the test ends,
 // whatever happened. Then it looks for what must not be left: an unfinished
-// multipart upload, staged bytes, a process, a mount, a secret in the log.
+// multipart upload, staged bytes, a process, a mount, a secret in a log.
 package harness

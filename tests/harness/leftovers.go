@@ -3,10 +3,12 @@ package harness
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,32 +25,41 @@ func (m *Mount) cleanup(t testing.TB) {
 		m.shutdownBackground(t)
 	}
 	m.detach(t)
-	if !m.options.Unsaved {
-		m.checkUploads(t)
-		m.checkStaged(t)
+	var kept recovered
+	if m.options.Unsaved {
+		kept = m.recovered(t)
 	}
-	m.checkSecrets(t)
+	m.checkUploads(t, kept)
+	m.checkStaged(t, kept)
+	checkSecrets(t, append(m.logs(), m.Log), m.server.Secrets())
 	if t.Failed() {
 		t.Logf("the mount's log:\n%s", m.tail())
 	}
 }
 
-// shutdown unmounts with the program's own command; what does not go in
-// patience is killed, with its goroutines in the log.
+// unsaved is the exit status of umount and of the mount's process where data was
+// not saved.
+const unsaved = 8
+
+// shutdown unmounts with the program's own command, by force where data may stay
+// unsaved; what does not go in patience is killed, with its goroutines in the log.
 func (m *Mount) shutdown(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	r := m.Run(ctx, "umount", m.Dir)
-	if r.Status != 0 && !m.options.Unsaved {
+	if m.options.Unsaved && Mounted(m.Dir) {
+		r = m.Run(ctx, "umount", "--force", m.Dir)
+	}
+	if !m.ends(r.Status) && (Mounted(m.Dir) || !m.options.Unsaved) { // the test itself may have unmounted
 		t.Errorf("cgs3fs umount: exit status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r.Status == 0 {
+	if !Mounted(m.Dir) {
 		select {
 		case <-m.exited:
-			if status := m.cmd.ProcessState.ExitCode(); status != 0 && !m.options.Unsaved {
+			if status := m.cmd.ProcessState.ExitCode(); !m.ends(status) {
 				t.Errorf("the mount's process ended with status %d", status)
 			}
 			m.cmd = nil
@@ -67,6 +78,11 @@ func (m *Mount) shutdown(t testing.TB) {
 	m.cmd = nil
 }
 
+// ends tells whether a mount may end with the status.
+func (m *Mount) ends(status int) bool {
+	return status == 0 || m.options.Unsaved && status == unsaved
+}
+
 // shutdownBackground unmounts what a test mounted without the harness and did
 // not unmount, most likely because it failed before.
 func (m *Mount) shutdownBackground(t testing.TB) {
@@ -81,63 +97,159 @@ func (m *Mount) shutdownBackground(t testing.TB) {
 	}
 }
 
-// checkUploads fails the test if the bucket has an unfinished multipart upload.
-func (m *Mount) checkUploads(t testing.TB) {
+// recovered is what the recovery directory has, with all that goes with it.
+type recovered struct {
+	files   map[string]bool // paths
+	uploads map[string]bool // ids
+}
+
+// recovered reads the sidecars of the recovery directory, in the words of the files
+// and not of the program. Data that has none is not recovered but left.
+func (m *Mount) recovered(t testing.TB) recovered {
+	t.Helper()
+	kept := recovered{files: map[string]bool{}, uploads: map[string]bool{}}
+	dir := filepath.Join(m.state(), "recovery")
+	for _, path := range glob(dir, "*.json") {
+		var side struct {
+			Data   string
+			Upload struct{ ID string }
+		}
+		readJSON(t, path, &side)
+		kept.files[path], kept.files[filepath.Join(dir, side.Data)] = true, true
+		if side.Upload.ID != "" {
+			kept.uploads[side.Upload.ID] = true
+		}
+	}
+	for _, path := range glob(filepath.Join(m.state(), "uploads"), "*.json") {
+		var note struct{ ID string }
+		readJSON(t, path, &note)
+		if kept.uploads[note.ID] {
+			kept.files[path] = true
+		}
+	}
+	return kept
+}
+
+// glob is the files of a directory that are no links.
+func glob(dir, pattern string) []string {
+	paths, _ := filepath.Glob(filepath.Join(dir, pattern)) // the only error is one of the pattern
+	return slices.DeleteFunc(paths, func(path string) bool {
+		info, err := os.Lstat(path)
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
+func readJSON(t testing.TB, path string, into any) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		t.Errorf("reading %s: %v", path, err)
+	}
+}
+
+// checkUploads fails the test if the bucket has an unfinished multipart upload that
+// no recovered file needs.
+func (m *Mount) checkUploads(t testing.TB, kept recovered) {
 	t.Helper()
 	if m.server.PID() == 0 {
 		return
 	}
 	bucket, _, _ := strings.Cut(m.bucket, "/")
-	pending, err := m.server.Client(bucket).Pending(context.Background())
+	pending, err := m.server.Client(bucket).Uploads(context.Background())
 	if err != nil {
 		t.Errorf("looking for unfinished uploads: %v", err)
 	}
-	if len(pending) > 0 {
-		t.Errorf("unfinished multipart uploads are left: %q", pending)
+	for _, u := range pending {
+		if !kept.uploads[*u.UploadId] {
+			t.Errorf("an unfinished multipart upload is left: %q", *u.Key)
+		}
 	}
 }
 
 // checkStaged fails the test if bytes that were on their way to the bucket are
 // left on disk. Blocks of the disk cache are meant to stay.
-func (m *Mount) checkStaged(t testing.TB) {
+func (m *Mount) checkStaged(t testing.TB, kept recovered) {
 	t.Helper()
-	for _, path := range m.Files(t) {
-		if info, err := os.Lstat(path); err == nil && info.Size() > 0 {
+	for _, path := range m.files(t) {
+		if info, err := os.Lstat(path); err == nil && info.Size() > 0 && !kept.files[path] {
 			t.Errorf("left on disk: %s (%d bytes)", path, info.Size())
 		}
 	}
 }
 
-// Files returns the regular files that the process left below its home: staged
-// and recovered data, not its cache of blocks, not its logs and registrations.
-func (m *Mount) Files(t testing.TB) []string {
+// files returns the regular files that the process left: staged and recovered data,
+// not its cache of blocks, not its logs.
+func (m *Mount) files(t testing.TB) []string {
 	t.Helper()
 	var files []string
-	err := filepath.WalkDir(m.Home, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
+	for _, dir := range append(m.flag("--stage-dir"), m.state(), m.Home) {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err != nil:
+				return err
+			case d.Type().IsRegular() && filepath.Ext(path) != ".log" && !strings.Contains(path, "/blocks/"):
+				files = append(files, path)
+			}
 			return nil
-		case err != nil:
-			return err
-		case d.Type().IsRegular() && filepath.Ext(path) != ".log" && !strings.Contains(path, "/blocks/"):
-			files = append(files, path)
+		})
+		if err != nil {
+			t.Error(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
 	}
-	return files
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
-// checkSecrets fails the test if the process printed the secret key.
-func (m *Mount) checkSecrets(t testing.TB) {
-	t.Helper()
-	log, err := os.ReadFile(m.Log)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
+// state is where the process keeps what must outlive it.
+func (m *Mount) state() string {
+	dir := ""
+	for _, v := range m.Env() {
+		if value, ok := strings.CutPrefix(v, "XDG_STATE_HOME="); ok {
+			dir = value
+		}
 	}
-	if bytes.Contains(log, []byte(m.server.SecretKey)) {
-		t.Errorf("the log %s holds the secret key", m.Log)
+	return filepath.Join(dir, "cgs3fs")
+}
+
+// flag returns the values that the mount was given for a flag.
+func (m *Mount) flag(name string) (values []string) {
+	flags := m.options.Flags
+	for i, f := range flags[:max(0, len(flags)-1)] {
+		if f == name {
+			values = append(values, flags[i+1])
+		}
+	}
+	return values
+}
+
+// logs are the log files of the process, and of those of its user in the background.
+func (m *Mount) logs() []string {
+	return append(m.flag("--log-file"), glob(filepath.Join(m.state(), "log"), "*")...)
+}
+
+// CheckLogs fails the test if a log file of mounts in the background, below a home as
+// [Env] has it, holds a secret that the server has or had.
+func (s *Server) CheckLogs(t testing.TB, home string) {
+	t.Helper()
+	checkSecrets(t, glob(filepath.Join(home, ".local", "state", "cgs3fs", "log"), "*"), s.Secrets())
+}
+
+func checkSecrets(t testing.TB, logs, secrets []string) {
+	t.Helper()
+	for _, path := range logs {
+		log, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+		for _, secret := range secrets {
+			if bytes.Contains(log, []byte(secret)) {
+				t.Errorf("the log %s holds a secret key", path)
+			}
+		}
 	}
 }

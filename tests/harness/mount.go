@@ -27,8 +27,9 @@ type MountOptions struct {
 	User     *User    // "" is the user who runs the tests
 	Launcher []string // a program and arguments that start cgs3fs, such as prlimit
 
-	// Unsaved marks a test that leaves unsaved data on purpose: neither the
-	// exit status nor what is left behind is then looked at.
+	// Unsaved marks a test that leaves unsaved data on purpose: that umount and the
+	// process say so by their exit status, the files in the recovery directory and the
+	// uploads that these name are then no failure. All else that is left is one.
 	Unsaved bool
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -36,6 +37,8 @@ type Server struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd     // guarded by mu; nil while the server is down
 	exited chan struct{} // guarded by mu; closed when cmd has ended
+
+	secrets []string // guarded by mu; every SecretKey that the server was started with
 }
 
 // Config of a [Server]. The zero value serves plain HTTP from the system's
@@ -136,6 +139,9 @@ func (s *Server) Restart() error {
 	if s.cmd != nil {
 		return errors.New("the server is running")
 	}
+	if !slices.Contains(s.secrets, s.SecretKey) {
+		s.secrets = append(s.secrets, s.SecretKey)
+	}
 	if err := os.Remove(s.socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -217,6 +223,14 @@ func (s *Server) Signal(sig syscall.Signal) {
 	if s.cmd != nil {
 		s.cmd.Process.Signal(sig)
 	}
+}
+
+// Secrets are the secret keys that the server has, and had before it was started
+// again with another one.
+func (s *Server) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.secrets)
 }
 
 // PID of the server's process, 0 while it is down.
