@@ -1,60 +1,162 @@
 package faults
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/cgs3fs/cgs3fs/tests/harness"
 )
 
-// Of two mounts that create the same name exclusively, one wins and the other
-// gets EEXIST, at open or when its content would have to be saved; what the
-// winner wrote is the object.
+// Two mounts and a client of the bucket make the same name exclusively: one of the
+// three wins, and what it wrote is the object. The others get EEXIST, at close, or at
+// open where the mount decides then; what a close refused is kept.
 func TestExclusiveCreateHasOneWinner(t *testing.T) {
-	s := harness.NewServer(t)
-	client := s.Bucket(t)
-	mounts := []*harness.Mount{s.Mount(t, client.Bucket, "--exclusive-at-open"), s.Mount(t, client.Bucket, "--exclusive-at-open")}
-	for round := range 60 {
-		name := fmt.Sprintf("lock%d", round)
-		var winner atomic.Int32
-		winner.Store(-1)
-		var wins, refusals atomic.Int32
-		var group sync.WaitGroup
-		for i, m := range mounts {
-			group.Go(func() {
-				switch err := createExclusively(m.Path(name), []byte(fmt.Sprint(i))); {
-				case err == nil:
-					wins.Add(1)
-					winner.Store(int32(i))
-				case errors.Is(err, syscall.EEXIST):
-					refusals.Add(1)
-				default:
-					t.Errorf("round %d, mount %d: %v", round, i, err)
+	const rounds = 40
+	for _, row := range []struct {
+		decided string
+		flags   []string
+		race    func(t *testing.T, path string, content string) func() error
+	}{
+		{"at close", nil, closeExclusively},
+		{"at open", []string{"--exclusive-at-open"}, createExclusively},
+	} {
+		t.Run(row.decided, func(t *testing.T) {
+			s := harness.NewServer(t)
+			client := s.Bucket(t)
+			mounts := []*harness.Mount{
+				s.MountWith(t, client.Bucket, harness.MountOptions{Flags: row.flags, Unsaved: row.flags == nil}),
+				s.MountWith(t, client.Bucket, harness.MountOptions{Flags: row.flags, Unsaved: row.flags == nil}),
+			}
+			wins, refused := map[string]int{}, [2]int{}
+			for round := range rounds {
+				name := fmt.Sprintf("lock%d", round)
+				racers := map[string]func() error{"client": func() error { return putNew(t, client, name, "client") }}
+				for i, m := range mounts {
+					who := fmt.Sprint("mount ", i)
+					racers[who] = row.race(t, m.Path(name), who)
 				}
-			})
-		}
-		group.Wait()
-		if wins.Load() != 1 || refusals.Load() != 1 {
-			t.Fatalf("round %d: %d winners and %d refusals", round, wins.Load(), refusals.Load())
-		}
-		if got := string(client.Get(t, name)); got != fmt.Sprint(winner.Load()) {
-			t.Fatalf("round %d: mount %d won, and the object holds %q", round, winner.Load(), got)
-		}
+				outcome := together(racers)
+				var winners []string
+				for who, err := range outcome {
+					switch {
+					case err == nil:
+						winners = append(winners, who)
+					case !errors.Is(err, syscall.EEXIST):
+						t.Errorf("round %d, %s: %v, want EEXIST", round, who, err)
+					}
+				}
+				if len(winners) != 1 {
+					t.Fatalf("round %d: the winners are %q", round, winners)
+				}
+				if got := string(client.Get(t, name)); got != winners[0] {
+					t.Fatalf("round %d: %s won, and the object holds %q", round, winners[0], got)
+				}
+				wins[winners[0]]++
+				for i := range mounts {
+					if outcome[fmt.Sprint("mount ", i)] != nil && row.flags == nil {
+						refused[i]++
+					}
+				}
+			}
+			t.Logf("of %d rounds these won: %v", rounds, wins)
+			for i, m := range mounts {
+				if kept := len(kept(t, m)); kept != refused[i] {
+					t.Errorf("mount %d: %d contents were refused at close, and %d are kept", i, refused[i], kept)
+				}
+			}
+		})
 	}
 }
 
-func createExclusively(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
+// createExclusively is a race that begins with open.
+func createExclusively(_ *testing.T, path, content string) func() error {
+	return func() error {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(content)
+		return errors.Join(err, f.Close())
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+}
+
+// closeExclusively is a race that begins with close: all have the file open by then,
+// and none may be told before.
+func closeExclusively(t *testing.T, path, content string) func() error {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = f.WriteString(content)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Close
+}
+
+// putNew makes an object if there is none, EEXIST otherwise. It looks first, as mounts
+// do, which would always come later otherwise.
+func putNew(t *testing.T, client *harness.Client, key, content string) error {
+	if client.Has(t, key) {
+		return syscall.EEXIST
+	}
+	_, err := client.PutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: &client.Bucket, Key: &key, Body: strings.NewReader(content), IfNoneMatch: aws.String("*"),
+	})
+	if refused(err) {
+		return syscall.EEXIST
+	}
+	return err
+}
+
+// refused tells whether an error is that of a condition that does not hold.
+func refused(err error) bool {
+	var answer interface {
+		error
+		HTTPStatusCode() int
+	}
+	return errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusPreconditionFailed
+}
+
+// together does all at the same time and returns how each went.
+func together(racers map[string]func() error) map[string]error {
+	outcome := map[string]error{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for who, do := range racers {
+		group.Go(func() {
+			<-start
+			err := do()
+			mu.Lock()
+			defer mu.Unlock()
+			outcome[who] = err
+		})
+	}
+	close(start)
+	group.Wait()
+	return outcome
+}
+
+// kept is the sidecars of what a mount could not save.
+func kept(t *testing.T, m *harness.Mount) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(m.Home, ".local", "state", "cgs3fs", "recovery", "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
 }
 
 // Somebody else replaces an object while it is edited in place: theirs stays,
@@ -122,28 +224,44 @@ func TestOpenFileReadsOneVersion(t *testing.T) {
 	}
 }
 
-// Whole replacements race: the last one wins, and it is always one of those
-// that were written, whole.
+// Whole replacements race, and a client of the bucket that replaces one version and
+// no other: the last mount wins, whole. The client comes before both, or not at all.
 func TestRacingReplacementsAreWhole(t *testing.T) {
+	const rounds = 30
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	mounts := []*harness.Mount{s.Mount(t, client.Bucket), s.Mount(t, client.Bucket)}
-	for round := range 30 {
+	clientWon := 0
+	for round := range rounds {
 		size := []int{1000, 200_000, 17 << 20}[round%3]
-		contents := map[string]bool{}
-		var group sync.WaitGroup
+		client.Put(t, "file", []byte(fmt.Sprint("before round ", round)))
+		was := client.Head(t, "file").ETag
+		contents, racers := map[string]bool{}, map[string]func() error{}
 		for i, m := range mounts {
 			data := harness.Noise(uint64(round*2+i), size+i)
 			contents[string(data)] = true
-			group.Go(func() {
-				if err := os.WriteFile(m.Path("file"), data, 0o644); err != nil {
-					t.Errorf("round %d, mount %d: %v", round, i, err)
-				}
-			})
+			racers[fmt.Sprint("mount ", i)] = func() error { return os.WriteFile(m.Path("file"), data, 0o644) }
 		}
-		group.Wait()
+		racers["client"] = func() error {
+			_, err := client.PutObject(t.Context(), &awss3.PutObjectInput{
+				Bucket: &client.Bucket, Key: aws.String("file"), Body: bytes.NewReader(harness.Noise(1000, size)), IfMatch: was,
+			})
+			if refused(err) {
+				return syscall.ESTALE
+			}
+			return err
+		}
+		for who, err := range together(racers) {
+			switch {
+			case who == "client" && err == nil:
+				clientWon++
+			case err != nil && (who != "client" || !errors.Is(err, syscall.ESTALE)):
+				t.Errorf("round %d, %s: %v", round, who, err)
+			}
+		}
 		if got := client.Get(t, "file"); !contents[string(got)] {
-			t.Fatalf("round %d: the object of %d bytes is neither of the two", round, len(got))
+			t.Fatalf("round %d: the object of %d bytes is neither of the two that mounts wrote", round, len(got))
 		}
 	}
+	t.Logf("the client came first in %d of %d rounds", clientWon, rounds)
 }
