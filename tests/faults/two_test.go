@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -185,17 +186,21 @@ func TestInPlaceEditNeverOverwritesAnotherVersion(t *testing.T) {
 	}
 }
 
-// Reads through one open file never mix two versions of the object.
+// Reads through one open file never mix two versions of the object: each request
+// after the one that opened it asks for that version and no other.
 func TestOpenFileReadsOneVersion(t *testing.T) {
-	const size, versions = 12 << 20, 2
+	const size, rounds = 12 << 20, 20
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket, "--metadata-ttl", "0")
-	contents := [versions][]byte{harness.Noise(0, size), harness.Noise(1, size)}
-	for round := range 20 {
-		first, second := contents[round%versions], contents[(round+1)%versions]
-		client.Put(t, "file", first)
-		f, err := os.Open(m.Path("file"))
+	first, second := harness.Noise(0, size), harness.Noise(1, size)
+	conditional, stale := 0, 0
+	for round := range rounds {
+		name := fmt.Sprint("file", round)
+		client.Put(t, name, first)
+		version := *client.Head(t, name).ETag
+		s.Proxy.Reset()
+		f, err := os.Open(m.Path(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,11 +208,12 @@ func TestOpenFileReadsOneVersion(t *testing.T) {
 		changed := false
 		for off := 0; off < size; off += len(buf) {
 			if off == len(buf)*(1+round*2) {
-				client.Put(t, "file", second)
+				client.Put(t, name, second)
 				changed = true
 			}
 			n, err := f.ReadAt(buf, int64(off))
 			if errors.Is(err, syscall.ESTALE) && changed {
+				stale++
 				break
 			}
 			if err != nil {
@@ -218,10 +224,28 @@ func TestOpenFileReadsOneVersion(t *testing.T) {
 			}
 		}
 		f.Close()
-		if got, err := os.ReadFile(m.Path("file")); err != nil || string(got) != string(second) {
+		for i, r := range getsOf(s, name) {
+			asked := r.Header.Get("If-Match")
+			if i > 0 && asked != version {
+				t.Errorf("round %d: GET %d has If-Match %q, want the version that was opened, %q", round, i, asked, version)
+			}
+			if asked != "" {
+				conditional++
+			}
+		}
+		if got, err := os.ReadFile(m.Path(name)); err != nil || string(got) != string(second) {
 			t.Fatalf("round %d: the next open did not see the new version: %v", round, err)
 		}
 	}
+	t.Logf("%d conditional GETs; %d of %d files went stale", conditional, stale, rounds)
+	if conditional < rounds { // an open brings the first MiB and no more
+		t.Error("the reads needed too few requests: the test proves too little")
+	}
+}
+
+// getsOf is the GETs of an object, in the order they came.
+func getsOf(s *harness.Server, key string) []harness.Request {
+	return slices.DeleteFunc(s.Proxy.Requests(), func(r harness.Request) bool { return r.Op != "GetObject" || r.Key != key })
 }
 
 // Whole replacements race, and a client of the bucket that replaces one version and
