@@ -68,8 +68,9 @@ func umountAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := saveAll(c, m); err != nil && !c.Bool("force") {
-		return err
+	unsaved := saveAll(c, m)
+	if unsaved != nil && !c.Bool("force") {
+		return unsaved
 	}
 	undo := unmount
 	if c.Bool("lazy") || c.Bool("force") {
@@ -80,8 +81,9 @@ func umountAction(c *cli.Context) error {
 	} else if err != nil {
 		return fail(exitFailed, "unmounting %s: %w", m.dir, err)
 	}
-	if err := waitForEnd(c.Context, s.PID); err != nil {
-		return err
+	if !hasEnded(c.Context, s.PID) && unsaved != nil {
+		return fail(exitUnsaved, "%s is detached, but programs still have files of it open, and process %d goes on for them: %w", m.dir, s.PID, unsaved).
+			try("what can't be saved when they close them goes to %s", s.Recovery)
 	}
 	return keptError(c, s)
 }
@@ -123,19 +125,19 @@ func umountDead(c *cli.Context) (done bool, err error) {
 // nothing left to save.
 const endWait = 10 * time.Second
 
-// waitForEnd returns when the mount's process is gone, so that who comes next
-// finds the directory as it was.
-func waitForEnd(ctx context.Context, pid int) error {
+// hasEnded waits until the mount's process is gone, so that who comes next finds the
+// directory as it was. It is not where, after --lazy or --force, somebody still uses it.
+func hasEnded(ctx context.Context, pid int) bool {
 	ctx, cancel := context.WithTimeout(ctx, endWait)
 	defer cancel()
 	for {
 		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
-			return nil
+			return true
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return nil // still used by somebody after --lazy
+			return false
 		}
 	}
 }

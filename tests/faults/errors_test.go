@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -115,7 +116,8 @@ func TestErrorsReachTheProgram(t *testing.T) {
 	}
 }
 
-// What close could not save is kept, and status, umount and recover name it.
+// What close could not save is kept, and the log, status, umount and recover say
+// where, or what.
 func TestUnsavedDataIsKeptAndNamed(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
@@ -125,17 +127,49 @@ func TestUnsavedDataIsKeptAndNamed(t *testing.T) {
 	if err := os.WriteFile(m.Path("report.txt"), data, 0o644); err == nil {
 		t.Fatal("close said success")
 	}
-	if r := m.Run(t.Context(), "status", m.Dir); !strings.Contains(r.Stdout, "report.txt") {
-		t.Errorf("status does not name the unsaved file:\n%s%s", r.Stdout, r.Stderr)
+	open, err := os.Create(m.Path("open.txt"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := m.Run(t.Context(), "umount", "--timeout", "3s", m.Dir)
-	if r.Status != 8 || !strings.Contains(r.Stderr, "report.txt") {
-		t.Errorf("umount with unsaved data: status %d\n%s", r.Status, r.Stderr)
+	t.Cleanup(func() { open.Close() })
+	if _, err := open.Write(data); err != nil {
+		t.Fatal(err)
 	}
-	if r := m.Run(t.Context(), "umount", "--force", "--timeout", "3s", m.Dir); harness.Mounted(m.Dir) {
+	dir := filepath.Join(m.Home, ".local", "state", "cgs3fs", "recovery")
+	says := func(what, text string, words ...string) {
+		t.Helper()
+		for _, word := range append(words, dir) {
+			if !strings.Contains(text, word) {
+				t.Errorf("%s does not name %s:\n%s", what, word, text)
+			}
+		}
+	}
+	r := m.Run(t.Context(), "status", m.Dir)
+	says("status", r.Stdout, "report.txt", "open.txt")
+	r = m.Run(t.Context(), "umount", "--timeout", "3s", m.Dir)
+	if r.Status != 8 || !harness.Mounted(m.Dir) {
+		t.Errorf("umount with unsaved data: status %d, still mounted %v", r.Status, harness.Mounted(m.Dir))
+	}
+	says("umount", r.Stderr, "open.txt")
+	r = m.Run(t.Context(), "umount", "--force", "--timeout", "3s", m.Dir)
+	if harness.Mounted(m.Dir) {
 		t.Fatalf("umount --force: still mounted: %s", r.Stderr)
 	}
-	m.Wait(t)
+	if r.Status != 8 {
+		t.Errorf("umount --force while a program has an unsaved file open: status %d", r.Status)
+	}
+	says("umount --force", r.Stderr, "open.txt")
+	if err := open.Close(); !errors.Is(err, syscall.EACCES) {
+		t.Errorf("closing what was detached: %v, want EACCES", err)
+	}
+	if status := m.Wait(t); status != 8 {
+		t.Errorf("the mount's process ended with status %d, want 8", status)
+	}
+	log, err := os.ReadFile(m.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says("the log", string(log), "report.txt", "open.txt")
 	s.Proxy.Harm(nil)
 	r = m.Run(t.Context(), "recover", "--json")
 	if r.Status != 0 || !strings.Contains(r.Stdout, "report.txt") {
@@ -144,8 +178,10 @@ func TestUnsavedDataIsKeptAndNamed(t *testing.T) {
 	if r := m.Run(t.Context(), "recover", "upload", "--bucket", client.Bucket, "all"); r.Status != 0 {
 		t.Fatalf("recover upload: status %d\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
-	if got := client.Get(t, "report.txt"); string(got) != string(data) {
-		t.Errorf("recover uploaded %d other bytes", len(got))
+	for _, name := range []string{"report.txt", "open.txt"} {
+		if got := client.Get(t, name); string(got) != string(data) {
+			t.Errorf("%s: recover uploaded %d other bytes", name, len(got))
+		}
 	}
 }
 
