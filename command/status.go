@@ -9,6 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
+
+	"github.com/cgs3fs/cgs3fs/cache"
 )
 
 func statusCommand() *cli.Command {
@@ -94,6 +96,7 @@ func printStatus(c *cli.Context, m liveMount, s status) error {
 		{"open", fmt.Sprintf("%d files and directories", s.Open)},
 		{"unsaved", "nothing"},
 		{"memory", humanize.IBytes(uint64(s.More.Memory)) + " budget"},
+		{"cache", cached(s.More.Cache)},
 		{"recovery", s.Recovery},
 	}
 	if s.More.Endpoint != "" {
@@ -119,4 +122,16 @@ func printStatus(c *cli.Context, m liveMount, s status) error {
 		rows = append(rows, []string{"failed", fmt.Sprintf("%s %s %s: %s", f.Time.Format(time.RFC3339), f.Op, f.Path, f.Cause)})
 	}
 	return printTable(c.App.Writer, rows)
+}
+
+// cached says what the cache of content holds, and how often it was of use.
+func cached(s cache.BlocksStats) string {
+	text := fmt.Sprintf("%s in memory, %d hits, %d misses", humanize.IBytes(uint64(s.MemoryBytes)), s.Hits, s.Misses)
+	if d := s.Disk; d.Max > 0 {
+		text += fmt.Sprintf("; %s of %s on disk, %d hits", humanize.IBytes(uint64(d.Bytes)), humanize.IBytes(uint64(d.Max)), d.Hits)
+		if d.Aside {
+			text += ", which can't be written now"
+		}
+	}
+	return text
 }
