@@ -245,6 +245,8 @@ func checkError(b creds.Binding, err error) error {
 		return e.try("the key from %s may not use this bucket", b.Source)
 	case errors.Is(err, s3.ErrNoBucket):
 		return e.try("check the bucket's name and the region; the key came from %s", b.Source)
+	case errors.Is(err, s3.ErrRegion):
+		return e.try("the server does not say which: name it with --region, and --endpoint-url if each region has its own")
 	case errors.Is(err, s3.ErrUntrusted):
 		return e.try("--ca-bundle FILE adds certificates to trust; a server without TLS has an address with http://")
 	case errors.Is(err, s3.ErrUnavailable):

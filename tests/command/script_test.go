@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +36,8 @@ func TestScripts(t *testing.T) {
 	server := harness.NewServer(t)
 	client := server.Bucket(t)
 	client.Put(t, "hello", []byte("hello\n"))
+	elsewhere := httptest.NewServer(http.HandlerFunc(redirect))
+	t.Cleanup(elsewhere.Close)
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata",
 		UpdateScripts: os.Getenv("UPDATE") != "",
@@ -57,7 +62,7 @@ func TestScripts(t *testing.T) {
 				"WORK="+env.WorkDir,
 				"ENDPOINT="+server.Endpoint, "BUCKET="+client.Bucket, "REGION="+harness.Region,
 				"KEY="+server.AccessKey, "SECRET="+server.SecretKey,
-				"CLOSED="+closedPort(t),
+				"CLOSED="+closedPort(t), "ELSEWHERE="+elsewhere.URL,
 				"AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey,
 				"AWS_REGION="+harness.Region, "AWS_ENDPOINT_URL="+server.Endpoint, "BUCKET_NAME="+client.Bucket,
 			), "PATH="+bin+":"+os.Getenv("PATH"))
@@ -188,6 +193,14 @@ func secret(ts *testscript.TestScript, neg bool, args []string) {
 		text := os.Expand(ts.ReadFile(file), ts.Getenv)
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
 	}
+}
+
+// redirect is a server that has the bucket in another region and does not say which.
+func redirect(w http.ResponseWriter, r *http.Request) {
+	resp := harness.Answer(r, http.StatusMovedPermanently, "PermanentRedirect")
+	w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+	w.WriteHeader(resp.StatusCode)
+	io.Copy(w, resp.Body)
 }
 
 // closedPort is an address where nobody listens, and nobody can as long as the
