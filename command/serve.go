@@ -45,7 +45,11 @@ func (p *mountPlan) serve(c *cli.Context, e *engine, m *fs.Mounted, at mountpoin
 				log.Warn("programs still use the mount; what they do from now on fails")
 				m.End()
 			}
-			return p.ended(e)
+			if err := p.ended(e); err != nil { // which is more than that it was interrupted
+				printError(c.App.ErrWriter, err)
+				return &exitError{status: exitUnsaved, err: errSaid}
+			}
+			return nil
 		}
 	}
 }

@@ -185,6 +185,37 @@ func TestUnsavedDataIsKeptAndNamed(t *testing.T) {
 	}
 }
 
+// A mount that is told to stop while it can't save ends with the status of unsaved
+// data, not with that of an interruption, and says where the data is.
+func TestSIGTERMKeepsWhatCannotBeSaved(t *testing.T) {
+	s := harness.NewServer(t)
+	m := s.MountWith(t, s.Bucket(t).Bucket, harness.MountOptions{Unsaved: true})
+	open, err := os.Create(m.Path("open.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	if _, err := open.Write(harness.Noise(5, 300_000)); err != nil {
+		t.Fatal(err)
+	}
+	s.Proxy.Harm(always{next: s.Proxy.Upstream(), match: method("PUT", "POST"), status: 403, code: "AccessDenied"})
+	m.Signal(t, syscall.SIGTERM)
+	if status := m.Wait(t); status != 8 {
+		t.Errorf("the mount's process ended with status %d, want 8", status)
+	}
+	if n := len(kept(t, m)); n != 1 {
+		t.Errorf("%d files are kept, want 1", n)
+	}
+	log, err := os.ReadFile(m.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "1 files could not be saved; they are kept in " + filepath.Join(m.Home, ".local", "state", "cgs3fs", "recovery")
+	if !strings.Contains(string(log), want) {
+		t.Errorf("it does not say %q:\n%s", want, log)
+	}
+}
+
 // A page of a listing that fails is an error, never a short directory, for
 // rsync --delete and rm -r decide by it.
 func TestListingIsCompleteOrAnError(t *testing.T) {
