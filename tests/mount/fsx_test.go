@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,17 +26,21 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 		maxSize int64
 		maxIO   int
 		ops     int
-		flags   []string
+		mount   harness.MountOptions
 	}{
-		{"small", 256 << 10, 64 << 10, 100_000, nil},
-		{"large", 40 << 20, 4 << 20, 2_000, nil},
-		{"large in little memory", 40 << 20, 4 << 20, 1_000, []string{"--memory-limit", "64M"}},
+		{"small", 256 << 10, 64 << 10, 100_000, harness.MountOptions{}},
+		{"large", 40 << 20, 4 << 20, 2_000, harness.MountOptions{}},
+		{"large in little memory", 40 << 20, 4 << 20, 1_000, harness.MountOptions{Flags: []string{"--memory-limit", "64M"}}},
+		{"with few descriptors", 12 << 20, 512 << 10, 2_000, harness.MountOptions{
+			Flags:    []string{"--memory-limit", "64M", "--part-size", "5M", "--cache", filepath.Join(t.TempDir(), "cache")},
+			Launcher: []string{"prlimit", "--nofile=64:64", "--"},
+		}},
 	} {
 		t.Run(size.name, func(t *testing.T) {
 			t.Parallel()
 			s := harness.NewDirectServer(t)
 			client := s.Bucket(t)
-			m := s.Mount(t, client.Bucket, size.flags...)
+			m := s.MountWith(t, client.Bucket, size.mount)
 			seed := harness.Seed(t)
 			x := &fsx{
 				t: t, m: m, client: client, path: m.Path("file"), rnd: rand.New(rand.NewPCG(seed, 0)),
