@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -75,11 +76,20 @@ func (f *FS) options() *fuse.MountOptions {
 		ExtraCapabilities:        capabilities,
 		Options:                  append([]string{"default_permissions"}, f.cfg.Options...),
 		Logger:                   log.New(&logWriter{f.log}, "", 0),
+		PanicHandler:             f.crash,
 	}
 	if f.cfg.ReadOnly {
 		o.Options = append(o.Options, "ro")
 	}
 	return o
+}
+
+// crash ends the process. go-fuse would go on, but a panic leaves locks held and books
+// half kept: others would wait for ever, or save what nobody wrote. What close has
+// acknowledged is in the bucket, and the next mount heals the directory.
+func (f *FS) crash(reason any) fuse.Status {
+	f.log.Error("this is a bug of the program, which ends", "panic", reason, "stack", string(debug.Stack()))
+	panic(reason)
 }
 
 // logWriter takes go-fuse's own lines.
