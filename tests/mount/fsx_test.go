@@ -21,20 +21,22 @@ import (
 // upload, the large one many.
 func TestOneFileUnderRandomUse(t *testing.T) {
 	t.Parallel()
+	cache := filepath.Join(t.TempDir(), "cache")
 	for _, size := range []struct {
 		name    string
 		maxSize int64
 		maxIO   int
 		ops     int
 		mount   harness.MountOptions
+		cache   string // from which files vanish at any moment
 	}{
-		{"small", 256 << 10, 64 << 10, 100_000, harness.MountOptions{}},
-		{"large", 40 << 20, 4 << 20, 2_000, harness.MountOptions{}},
-		{"large in little memory", 40 << 20, 4 << 20, 1_000, harness.MountOptions{Flags: []string{"--memory-limit", "64M"}}},
+		{"small", 256 << 10, 64 << 10, 100_000, harness.MountOptions{}, ""},
+		{"large", 40 << 20, 4 << 20, 2_000, harness.MountOptions{}, ""},
+		{"large in little memory", 40 << 20, 4 << 20, 1_000, harness.MountOptions{Flags: []string{"--memory-limit", "64M"}}, ""},
 		{"with few descriptors", 12 << 20, 512 << 10, 2_000, harness.MountOptions{
-			Flags:    []string{"--memory-limit", "64M", "--part-size", "5M", "--cache", filepath.Join(t.TempDir(), "cache")},
+			Flags:    []string{"--memory-limit", "64M", "--part-size", "5M", "--cache", cache},
 			Launcher: []string{"prlimit", "--nofile=64:64", "--"},
-		}},
+		}, cache},
 	} {
 		t.Run(size.name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +46,7 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 			seed := harness.Seed(t)
 			x := &fsx{
 				t: t, m: m, client: client, path: m.Path("file"), rnd: rand.New(rand.NewPCG(seed, 0)),
-				maxSize: size.maxSize, maxIO: size.maxIO,
+				maxSize: size.maxSize, maxIO: size.maxIO, cache: size.cache,
 			}
 			x.open(os.O_CREATE | os.O_EXCL)
 			defer func() { x.f.Close() }()
@@ -58,6 +60,10 @@ func TestOneFileUnderRandomUse(t *testing.T) {
 				t.Fatalf("seed %d, at the end: %v", seed, err)
 			}
 			wantEqual(t, "the object", client.Get(t, "file"), x.want)
+			if size.cache != "" && x.dropped == 0 {
+				t.Error("the cache on disk held nothing")
+			}
+			t.Log(x.dropped, "files of the cache were dropped")
 		})
 	}
 }
@@ -73,6 +79,8 @@ type fsx struct {
 	rnd     *rand.Rand
 	maxSize int64
 	maxIO   int
+	dropped int      // files of the cache
+	cache   string   // the directory of the cache on disk; "" if there is none
 	history []string // the last operations, for the report of a failure
 }
 
@@ -87,6 +95,9 @@ func (x *fsx) note(format string, args ...any) {
 // step does one random operation. The weights make a file that is mostly read
 // and written, often enough closed, and now and then mounted anew.
 func (x *fsx) step(n int) error {
+	if x.cache != "" && n%20 == 0 {
+		x.dropCached()
+	}
 	switch p := x.rnd.IntN(10_000); {
 	case p < 3500:
 		return x.read()
@@ -284,6 +295,16 @@ func (x *fsx) remount() error {
 	x.m.Remount(x.t)
 	x.open(0)
 	return nil
+}
+
+// dropCached removes some files of the cache on disk, as a user who needs the room does.
+func (x *fsx) dropCached() {
+	blocks, _ := filepath.Glob(filepath.Join(x.cache, "*.block*"))
+	for _, path := range blocks {
+		if x.rnd.IntN(4) == 0 && os.Remove(path) == nil {
+			x.dropped++
+		}
+	}
 }
 
 func (x *fsx) open(flags int) {
