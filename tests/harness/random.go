@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Seed is the seed of a random test: CGS3FS_SEED, to repeat a run, or a new
-// one, which is printed.
+// Seed is the seed of a random test: CGS3FS_SEED, to repeat a run; in a soak a new
+// one, which is printed; otherwise always the same, so that a run says something about
+// what has changed.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
 	if text := os.Getenv("CGS3FS_SEED"); text != "" {
@@ -20,6 +21,9 @@ func Seed(t testing.TB) uint64 {
 			t.Fatalf("CGS3FS_SEED: %v", err)
 		}
 		return seed
+	}
+	if os.Getenv("CGS3FS_SOAK") == "" {
+		return 1
 	}
 	seed := rand.Uint64()
 	t.Logf("to repeat this: CGS3FS_SEED=%d", seed)
