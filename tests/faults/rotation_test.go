@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -34,7 +35,8 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	if _, err := os.Stat(m.Path("unlisted")); err != nil {
 		t.Fatal(err)
 	}
-	open, err := os.Create(m.Path("open"))
+	const precious = "precious-and-unsaved"
+	open, err := os.Create(m.Path(precious))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +64,8 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	if err := open.Sync(); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("fsync with a key that is gone: %v, want EACCES", err)
 	}
-	if r := m.Run(t.Context(), "status", m.Dir); !strings.Contains(r.Stdout, "open") {
-		t.Errorf("status does not name the unsaved file:\n%s%s", r.Stdout, r.Stderr)
+	if why, ok := unsavedOf(t, m)["/"+precious]; !ok || !strings.Contains(why, "credentials not accepted") {
+		t.Errorf("status does not name the unsaved file, and with it what S3 said: %q", why)
 	}
 
 	writeCredentials(t, file, s, client.Bucket)
@@ -91,7 +93,7 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	if err := open.Sync(); err != nil {
 		t.Errorf("fsync with the new key: %v", err)
 	}
-	if got := s.Client(client.Bucket).Get(t, "open"); string(got) != string(data) {
+	if got := s.Client(client.Bucket).Get(t, precious); string(got) != string(data) {
 		t.Error("the file that was open meanwhile holds other bytes")
 	}
 	if r := m.Run(t.Context(), "recover", "upload", "--credentials", file, "all"); r.Status != 0 {
@@ -100,6 +102,26 @@ func TestMountGoesOnWithARotatedKey(t *testing.T) {
 	if got := s.Client(client.Bucket).Get(t, "between"); string(got) != string(data) {
 		t.Error("what was written with a key that was gone is not what recover uploads")
 	}
+}
+
+// unsavedOf is the files that a mount says are unsaved, and why.
+func unsavedOf(t *testing.T, m *harness.Mount) map[string]string {
+	t.Helper()
+	r := m.Run(t.Context(), "status", "--json", m.Dir)
+	if r.Status != 0 {
+		t.Fatalf("status: %d\n%s%s", r.Status, r.Stdout, r.Stderr)
+	}
+	var status struct {
+		Unsaved []struct{ Path, Why string }
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &status); err != nil {
+		t.Fatalf("status --json: %v\n%s", err, r.Stdout)
+	}
+	files := map[string]string{}
+	for _, u := range status.Unsaved {
+		files[u.Path] = u.Why
+	}
+	return files
 }
 
 // writeCredentials writes what Cloud Foundry puts into VCAP_SERVICES.
