@@ -126,15 +126,24 @@ func TestDirectoryWithoutEndFitsTheBudget(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for pages.Load() < enough && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	deadline := time.After(3 * time.Minute)
+	for pages.Load() < enough {
+		select {
+		case err := <-ended:
+			t.Fatalf("find ended after %d pages of a listing without end: %v", pages.Load(), err)
+		case <-deadline:
+			cmd.Process.Kill()
+			t.Fatalf("find has read %d pages, not %d: the test proves too little", pages.Load(), enough)
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	t.Logf("%d names", pages.Load()*1000)
 	if err := cmd.Process.Kill(); err != nil {
 		t.Error(err)
 	}
-	cmd.Wait()
+	<-ended
 }
 
 // Ten thousand files open at once, each of them read from, and big streams
