@@ -2,8 +2,10 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -20,24 +22,32 @@ import (
 // partSize is the smallest that S3 allows, so that few bytes make many parts.
 const partSize = 5 << 20
 
+// Only a kill that strikes a request counts. A sequence goes on until it does, and
+// one that makes too few requests for that is followed by another.
+const (
+	killsThatStrike = 200
+	mostKills       = 2 * killsThatStrike
+	mostSteps       = 40 // until a kill strikes
+)
+
 // TestKilledAtAnyRequest runs short random sequences of operations, kills the
 // program with SIGKILL at one of the requests that they make (before the server
 // has it, in the middle of its body, or when it was done but not answered),
 // and looks at the bucket: what was acknowledged is there, what was under way
 // is there whole or not at all. Then it mounts again, which must clean up.
 func TestKilledAtAnyRequest(t *testing.T) {
-	runs := 200
 	deadline := harness.SoakDeadline(t)
 	seed := harness.Seed(t)
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket, "--part-size", "5M")
-	inFlight := 0
-	for run := 0; run < runs || time.Now().Before(deadline); run++ {
+	struck := map[string]int{}
+	hits, run := 0, 0
+	for ; hits < killsThatStrike && run < mostKills || time.Now().Before(deadline); run++ {
 		rnd := rand.New(rand.NewPCG(seed, uint64(run)))
 		w := &victim{
 			m: m, client: client, rnd: rnd, name: fmt.Sprintf("run%d", run),
-			have: map[string][]byte{}, history: nil,
+			have: map[string][]byte{}, dirs: map[string]bool{}, struck: struck,
 		}
 		if err := os.Mkdir(m.Path(w.name), 0o755); err != nil {
 			t.Fatalf("seed %d, run %d: %v", seed, run, err)
@@ -45,18 +55,12 @@ func TestKilledAtAnyRequest(t *testing.T) {
 		killer := harness.NewKiller(s.Proxy.Upstream(), nil, 1+rnd.IntN(8), harness.Moment(rnd.IntN(3)))
 		killer.Aim(m.PID())
 		s.Proxy.Harm(killer)
-		steps := 3 + rnd.IntN(6)
-		for range steps {
-			if err := w.step(); err != nil {
-				if !killer.Struck() {
-					t.Fatalf("seed %d, run %d: %v though nobody was killed\n%s", seed, run, err, strings.Join(w.history, "\n"))
-				}
-				break
-			}
+		if err := w.untilStruck(killer); err != nil {
+			t.Fatalf("seed %d, run %d: %v though nobody was killed\n%s", seed, run, err, strings.Join(w.history, "\n"))
 		}
 		s.Proxy.Harm(nil)
 		if killer.Struck() {
-			inFlight++
+			hits++
 		} else {
 			m.Signal(t, syscall.SIGKILL)
 		}
@@ -73,9 +77,9 @@ func TestKilledAtAnyRequest(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of %d kills hit a request", inFlight, runs)
-	if inFlight < runs/3 {
-		t.Errorf("only %d of %d kills hit a request: the test proves too little", inFlight, runs)
+	t.Logf("%d of %d kills struck a request, in %v", hits, run, struck)
+	if hits < killsThatStrike {
+		t.Errorf("only %d of %d kills struck a request: the test proves too little", hits, run)
 	}
 }
 
@@ -87,8 +91,11 @@ type victim struct {
 	rnd     *rand.Rand
 	name    string
 	have    map[string][]byte // what was acknowledged, by path below name
+	dirs    map[string]bool   // the directories that were
 	pending pending           // what the operation under way may do
 	history []string
+	doing   string         // the operation under way
+	struck  map[string]int // how often a kill struck, by operation
 }
 
 // pending is the operation under way: for each path the contents that it may
@@ -96,6 +103,7 @@ type victim struct {
 type pending struct {
 	may   map[string][][]byte
 	moved map[string]string // a rename: of each old path and its new one, one must hold the content
+	dirs  map[string]bool   // the directories that it may make or remove; true: made, if it succeeds
 }
 
 func (w *victim) path(name string) string { return w.m.Path(w.name, name) }
@@ -109,10 +117,28 @@ func (w *victim) file() string {
 	return []string{"a", "b", "dir/c", "dir/d"}[w.rnd.IntN(4)]
 }
 
+// untilStruck does operations until the program is killed, or for long enough.
+// An error is of an operation that failed without that.
+func (w *victim) untilStruck(k *harness.Killer) error {
+	for range mostSteps {
+		err := w.step()
+		switch {
+		case k.Struck():
+			w.struck[w.doing]++
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
 // step does one operation and, if it was acknowledged, makes its result the
 // state that must not be lost.
 func (w *victim) step() error {
-	steps := []func() (func() error, map[string][]byte){w.write, w.writeTwice, w.overwrite, w.append, w.truncate, w.rename, w.renameDir, w.unlink}
+	steps := []func() (func() error, map[string][]byte){
+		w.write, w.writeTwice, w.overwrite, w.append, w.truncate, w.rename, w.renameDir, w.unlink, w.mkdir, w.rmdir,
+	}
 	do, becomes := steps[w.rnd.IntN(len(steps))]()
 	if do == nil {
 		return nil
@@ -133,23 +159,47 @@ func (w *victim) step() error {
 			w.have[name] = data
 		}
 	}
+	for name, made := range w.pending.dirs {
+		if made {
+			w.dirs[name] = true
+		} else {
+			delete(w.dirs, name)
+		}
+	}
 	w.pending = pending{}
 	return nil
 }
 
+// note tells what is done; its first word is the operation's name.
 func (w *victim) note(format string, args ...any) {
-	w.history = append(w.history, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	w.doing, _, _ = strings.Cut(text, " ")
+	w.history = append(w.history, text)
 }
 
 func (w *victim) write() (func() error, map[string][]byte) {
 	name, data := w.file(), w.content()
 	w.note("write %d to %s", len(data), name)
 	return func() error {
-		if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755); err != nil {
+		if err := w.parent(name); err != nil {
 			return err
 		}
 		return os.WriteFile(w.path(name), data, 0o644)
 	}, map[string][]byte{name: data}
+}
+
+// parent makes the directory of a file that is going to be made, if need be.
+func (w *victim) parent(name string) error {
+	dir := filepath.Dir(name)
+	if dir == "." || w.dirs[dir] {
+		return nil
+	}
+	w.pending.dirs = map[string]bool{dir: true}
+	if err := os.Mkdir(w.path(dir), 0o755); err != nil {
+		return err
+	}
+	w.dirs[dir] = true
+	return nil
 }
 
 // writeTwice saves with fsync half way: from then on the first half is
@@ -160,7 +210,7 @@ func (w *victim) writeTwice() (func() error, map[string][]byte) {
 	w.note("write %d to %s, fsync, write the rest", len(data), name)
 	w.pending.may = map[string][][]byte{name: {half}}
 	return func() error {
-		if err := os.MkdirAll(filepath.Dir(w.path(name)), 0o755); err != nil {
+		if err := w.parent(name); err != nil {
 			return err
 		}
 		f, err := os.Create(w.path(name))
@@ -250,7 +300,7 @@ func (w *victim) rename() (func() error, map[string][]byte) {
 	w.note("rename %s to %s", from, to)
 	w.pending.moved = map[string]string{from: to}
 	return func() error {
-		if err := os.MkdirAll(filepath.Dir(w.path(to)), 0o755); err != nil {
+		if err := w.parent(to); err != nil {
 			return err
 		}
 		return os.Rename(w.path(from), w.path(to))
@@ -269,8 +319,8 @@ func (w *victim) renameDir() (func() error, map[string][]byte) {
 	if len(moved) == 0 {
 		return nil, nil
 	}
-	w.note("rename dir with %d files to %s", len(moved), to)
-	w.pending.moved = moved
+	w.note("renamedir dir with %d files to %s", len(moved), to)
+	w.pending.moved, w.pending.dirs = moved, map[string]bool{"dir": false, to: true}
 	return func() error { return os.Rename(w.path("dir"), w.path(to)) }, becomes
 }
 
@@ -283,14 +333,65 @@ func (w *victim) unlink() (func() error, map[string][]byte) {
 	return func() error { return os.Remove(w.path(name)) }, map[string][]byte{name: nil}
 }
 
+func (w *victim) mkdir() (func() error, map[string][]byte) {
+	name := []string{"dir", "made", "made/in"}[w.rnd.IntN(3)]
+	if parent := filepath.Dir(name); w.dirs[name] || parent != "." && !w.dirs[parent] {
+		return nil, nil
+	}
+	w.note("mkdir %s", name)
+	w.pending.dirs = map[string]bool{name: true}
+	return func() error { return os.Mkdir(w.path(name), 0o755) }, nil
+}
+
+// rmdir removes an empty directory, or tries one that is not, which must be
+// refused.
+func (w *victim) rmdir() (func() error, map[string][]byte) {
+	names := slices.Sorted(maps.Keys(w.dirs))
+	if len(names) == 0 {
+		return nil, nil
+	}
+	name := names[w.rnd.IntN(len(names))]
+	if within := name + "/"; hasPrefix(maps.Keys(w.have), within) || hasPrefix(maps.Keys(w.dirs), within) {
+		w.note("rmdir-of-full %s", name)
+		return func() error {
+			err := syscall.Rmdir(w.path(name))
+			if errors.Is(err, syscall.ENOTEMPTY) {
+				return nil
+			}
+			return fmt.Errorf("removing %s, which is not empty: %w", name, cmp.Or(err, errors.New("it succeeded")))
+		}, nil
+	}
+	w.note("rmdir %s", name)
+	w.pending.dirs = map[string]bool{name: false}
+	return func() error { return syscall.Rmdir(w.path(name)) }, nil
+}
+
+func hasPrefix(names iter.Seq[string], prefix string) bool {
+	for name := range names {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // verify compares the bucket, through an independent client, with what must
 // and what may be there.
 func (w *victim) verify(t *testing.T) error {
-	got := map[string][]byte{}
+	got, dirs := map[string][]byte{}, map[string]bool{}
 	for _, key := range w.client.Keys(t, w.name+"/") {
-		if !strings.HasSuffix(key, "/") { // markers of directories
-			got[strings.TrimPrefix(key, w.name+"/")] = w.client.Get(t, key)
+		name := strings.TrimPrefix(key, w.name+"/")
+		for i := range len(name) {
+			if name[i] == '/' { // a directory's marker is one itself
+				dirs[name[:i]] = true
+			}
 		}
+		if name != "" && !strings.HasSuffix(name, "/") {
+			got[name] = w.client.Get(t, key)
+		}
+	}
+	if err := w.verifyDirs(dirs); err != nil {
+		return err
 	}
 	for name, data := range w.have {
 		if !w.allowed(name, data, got) {
@@ -305,6 +406,22 @@ func (w *victim) verify(t *testing.T) error {
 	for from, to := range w.pending.moved {
 		if want := w.have[from]; !same(got, from, want) && !same(got, to, want) {
 			return fmt.Errorf("a rename under way lost %s: it is %s, and %s is %s", from, describe(got, from), to, describe(got, to))
+		}
+	}
+	return nil
+}
+
+// verifyDirs does so with directories: those that a key is in, be it their own
+// marker.
+func (w *victim) verifyDirs(got map[string]bool) error {
+	for name := range w.dirs {
+		if _, busy := w.pending.dirs[name]; !got[name] && !busy {
+			return fmt.Errorf("the directory %s, which was acknowledged, is gone", name)
+		}
+	}
+	for name := range got {
+		if _, busy := w.pending.dirs[name]; !w.dirs[name] && !busy {
+			return fmt.Errorf("the directory %s should not be there", name)
 		}
 	}
 	return nil
