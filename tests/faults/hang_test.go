@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -80,44 +81,56 @@ func stillAnswers(t *testing.T, m *harness.Mount) {
 	})
 }
 
-// The server goes away in the middle of hundreds of operations and comes back:
+// The server goes away in the middle of a thousand operations and comes back:
 // every operation ends, those that said success did what they said, and the
-// mount heals without being mounted anew.
+// mount heals without being mounted anew. The outage begins when a third is
+// done, and lasts until requests have met it.
 func TestServerVanishesAmidOperations(t *testing.T) {
+	const writers, rounds, third, meet = 20, 50, 300, 10
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
 	m := s.Mount(t, client.Bucket)
-	const writers, rounds = 20, 30
+	o := &operations{saved: map[string]int{}, failed: map[string]int{}, enough: make(chan struct{}), third: third}
 	content := func(i int) string { return string(harness.Noise(uint64(i), 20_000)) }
-	var mu sync.Mutex
-	saved, failed := map[string]int{}, map[string]int{}
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
 			for r := range rounds {
 				i, name := w*rounds+r, fmt.Sprintf("file-%d-%d", w, r)
-				err := os.WriteFile(m.Path(name), []byte(content(i)), 0o644)
-				mu.Lock()
-				if err == nil {
-					saved[name] = i
-				} else {
-					failed[name] = i
-				}
-				mu.Unlock()
+				began := o.now()
+				o.note(began, name, i, os.WriteFile(m.Path(name), []byte(content(i)), 0o644))
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond)
+	select {
+	case <-o.enough:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("a third of the operations is not done in two minutes")
+	}
+	o.enter(outage)
 	s.Kill()
-	time.Sleep(2 * time.Second)
+	s.Proxy.Reset()
+	for deadline := time.Now().Add(time.Minute); unanswered(s.Proxy) < meet; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d requests met the outage", unanswered(s.Proxy))
+		}
+	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
+	o.enter(afterwards)
 	within(t, 5*time.Minute, group.Wait)
-	if len(saved) < writers {
-		t.Errorf("only %d of %d writes succeeded over an outage of two seconds", len(saved), writers*rounds)
+	t.Logf("operations before the outage, that met it, and after it: %d; %d were kept", o.ended, len(o.failed))
+	if o.ended[outset] < third || o.ended[outage] < meet || o.ended[afterwards] < third {
+		t.Errorf("the outage was not in the middle: %d", o.ended)
 	}
-	for name, i := range saved {
+	if n := o.ended[outset] + o.ended[outage] + o.ended[afterwards]; n != writers*rounds {
+		t.Errorf("%d operations ended, not %d", n, writers*rounds)
+	}
+	for _, err := range o.unmet {
+		t.Errorf("an operation failed that never met the outage: %v", err)
+	}
+	for name, i := range o.saved {
 		if got := client.Get(t, name); string(got) != content(i) {
 			t.Errorf("%s was saved, and holds %d other bytes", name, len(got))
 		}
@@ -125,14 +138,81 @@ func TestServerVanishesAmidOperations(t *testing.T) {
 	if err := os.WriteFile(m.Path("afterwards"), []byte("x"), 0o644); err != nil {
 		t.Errorf("after the server came back: %v", err)
 	}
-	if len(failed) > 0 { // few, by bad luck, or where the server took long to come back
+	if len(o.failed) > 0 { // few, by bad luck, or where the server took long to come back
 		recoverAll(t, m, client.Bucket)
 	}
-	for name, i := range failed {
-		if client.Has(t, name) && string(client.Get(t, name)) != content(i) {
+	for name, i := range o.failed {
+		if string(client.Get(t, name)) != content(i) {
 			t.Errorf("%s was not saved at first, and holds other bytes", name)
 		}
 	}
+}
+
+// stage is when an operation was: one that met the outage was begun before its
+// end and ended after its beginning.
+type stage int
+
+const (
+	outset stage = iota
+	outage
+	afterwards
+)
+
+// operations is the account of what many writers do.
+type operations struct {
+	third  int
+	enough chan struct{} // closed when a third of them has ended
+
+	mu            sync.Mutex
+	stage         stage
+	ended         [3]int
+	saved, failed map[string]int // what is there, and what must be kept
+	unmet         []error        // of operations that did not meet the outage
+}
+
+func (o *operations) now() stage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.stage
+}
+
+func (o *operations) enter(s stage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stage = s
+}
+
+// note counts an operation that has ended.
+func (o *operations) note(began stage, name string, i int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	when := o.stage
+	if began != o.stage {
+		when = outage
+	}
+	var path *os.PathError
+	switch {
+	case err == nil:
+		o.saved[name] = i
+	case when != outage:
+		o.unmet = append(o.unmet, err)
+	case errors.As(err, &path) && path.Op != "open": // there was something to save
+		o.failed[name] = i
+	}
+	if o.ended[when]++; when == outset && o.ended[outset] == o.third {
+		close(o.enough)
+	}
+}
+
+// unanswered is how many requests had no answer.
+func unanswered(p *harness.Proxy) int {
+	n := 0
+	for _, r := range p.Requests() {
+		if r.Status == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // recoverAll uploads what could not be saved, and ends the mount. What a close gives
