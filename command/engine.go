@@ -89,6 +89,7 @@ type mountReport struct {
 	Memory      int64
 	Requests    map[string]opCount
 	Cache       cache.BlocksStats
+	Trouble     troubleReport `json:",omitzero"`
 }
 
 func (p *mountPlan) report(b *opened, e *engine) mountReport {
@@ -96,6 +97,7 @@ func (p *mountPlan) report(b *opened, e *engine) mountReport {
 		Bucket: b.binding.Bucket, Prefix: b.binding.Prefix, Endpoint: b.binding.Endpoint,
 		Credentials: b.source(), KeyID: b.keyID(), Service: b.binding.Service, Version: version(),
 		Memory: p.memory.total, Requests: b.counts.snapshot(), Cache: e.blocks.Stats(),
+		Trouble: b.trouble.report(),
 	}
 }
 

@@ -72,7 +72,7 @@ const stopWait = 2 * time.Second
 // ended tells whether everything is in the bucket.
 func (p *mountPlan) ended(e *engine) error {
 	if n := e.fs.Rescued(); n > 0 {
-		return fail(exitUnsaved, "%d files could not be saved; they are kept in %s", n, e.fs.Status().Recovery).try("cgs3fs recover lists them")
+		return fail(exitUnsaved, "%s could not be saved; kept in %s", filesOf(n), e.fs.Status().Recovery).try("cgs3fs recover lists them")
 	}
 	return nil
 }

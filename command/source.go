@@ -120,6 +120,7 @@ type opened struct {
 	client  *s3.Client
 	bucket  s3.Bucket // client with limits, retries and counting
 	counts  *requestCounts
+	trouble *trouble
 }
 
 // source says where the key of now was found: it may be the second since the
@@ -159,11 +160,13 @@ func connect(c *cli.Context, b creds.Binding, log *slog.Logger) (*opened, error)
 	if err != nil {
 		return nil, err
 	}
+	trouble := newTrouble()
+	cfg.WrapTransport = trouble.watch
 	client, err := s3.Open(cfg)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	o := &opened{binding: b, client: client, counts: newRequestCounts()}
+	o := &opened{binding: b, client: client, counts: newRequestCounts(), trouble: trouble}
 	check := func(ctx context.Context) error { return askAgain(ctx, client.Check, sleep) }
 	if b.Fresh {
 		notef(c, "made the service key %s; waiting until S3 knows it", b.Key)
@@ -172,7 +175,11 @@ func connect(c *cli.Context, b creds.Binding, log *slog.Logger) (*opened, error)
 	if err := check(c.Context); err != nil {
 		return nil, checkError(b, err)
 	}
-	o.bucket = s3.Retry(s3.Limit(s3.Observe(client, o.counts.add), s3.Limits{Control: controlRequests, Data: dataRequests}), s3.RetryConfig{
+	see := func(e s3.Event) {
+		o.counts.add(e)
+		o.trouble.see(e)
+	}
+	o.bucket = s3.Retry(s3.Limit(s3.Observe(client, see), s3.Limits{Control: controlRequests, Data: dataRequests}), s3.RetryConfig{
 		Refresh: refresher(b), Log: log,
 	})
 	return o, nil

@@ -77,7 +77,7 @@ func umountAction(c *cli.Context) error {
 		undo = detach
 	}
 	if err := undo(m.dir); errors.Is(err, syscall.EBUSY) {
-		return inUse(m.dir)
+		return inUse(m)
 	} else if err != nil {
 		return fail(exitFailed, "unmounting %s: %w", m.dir, err)
 	}
@@ -104,8 +104,8 @@ func keptError(c *cli.Context, s status) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fail(exitUnsaved, "%s unmounted, but %d files could not be saved: %s; they are kept in %s",
-		s.Source, len(names), strings.Join(names, ", "), s.Recovery).try("cgs3fs recover lists them")
+	return fail(exitUnsaved, "%s unmounted, but %s could not be saved: %s; kept in %s",
+		s.Source, filesOf(len(names)), strings.Join(names, ", "), s.Recovery).try("cgs3fs recover lists them")
 }
 
 // umountDead clears a mount whose program died.
@@ -145,7 +145,7 @@ func hasEnded(ctx context.Context, pid int) bool {
 // forceWait is how long --force waits for uploads if --timeout does not say.
 const forceWait = 10 * time.Second
 
-// sayEvery is how often a person who waits hears how much is left.
+// sayEvery is how often a person who waits hears how much is left, and why.
 const sayEvery = 3 * time.Second
 
 // saveAll waits until the mount has saved everything, and says meanwhile how
@@ -175,7 +175,9 @@ func saveAll(c *cli.Context, m liveMount) error {
 			}
 			return nil
 		case <-tick.C:
-			if s, err := m.status(); err == nil && len(s.Unsaved) > 0 {
+			if s, err := m.status(); err != nil {
+				notef(c, "waiting: %v", err)
+			} else {
 				notef(c, "waiting: %s", left(s))
 			}
 		case <-expired:
@@ -195,29 +197,38 @@ func (m liveMount) unsavedError(cause error) error {
 		try("the mount goes on; try again, or --force: what is unsaved then goes to %s", s.Recovery)
 }
 
-// left says how much is unsaved, and why. Where no content is, attributes are.
+// left says how much is unsaved, and why: what keeps the save that is under way,
+// and what the last one met. Where no content is, attributes are.
 func left(s status) string {
-	if len(s.Unsaved) == 0 {
-		return "modes, times or owners of some files"
-	}
 	var bytes int64
 	var names []string
-	why := ""
+	trouble := s.More.Trouble
 	for _, u := range s.Unsaved {
 		bytes += u.Size
 		if len(names) < 5 {
 			names = append(names, u.Path)
 		}
 		if u.Why != "" {
-			why = u.Why
+			trouble.Failed = u.Why
 		}
 	}
-	text := fmt.Sprintf("%d files, %s left: %s", len(s.Unsaved), humanize.IBytes(uint64(bytes)), strings.Join(names, ", "))
+	text := "modes, times or owners of some files"
+	if len(s.Unsaved) > 0 {
+		text = fmt.Sprintf("%s, %s left: %s", filesOf(len(s.Unsaved)), humanize.IBytes(uint64(bytes)), strings.Join(names, ", "))
+	}
 	if len(s.Unsaved) > len(names) {
 		text += ", …"
 	}
-	if why != "" {
-		text += " (" + why + ")"
+	if trouble != (troubleReport{}) {
+		text += fmt.Sprintf(" (%s)", trouble)
 	}
 	return text
+}
+
+// filesOf counts files in words.
+func filesOf(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }

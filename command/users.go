@@ -38,11 +38,16 @@ func usersOf(dir string) []string {
 	return users
 }
 
-// inUse is the error of a mount that can't be undone because it is in use.
-func inUse(dir string) error {
+// inUse is the error of a mount that can't be undone because it is in use: by
+// programs that have something of it, or by such as wait for the server.
+func inUse(m liveMount) error {
+	dir := m.dir
 	e := fail(exitFailed, "%s is in use", dir)
 	if users := usersOf(dir); len(users) > 0 {
 		e = fail(exitFailed, "%s is in use by %s", dir, strings.Join(users, ", "))
+	}
+	if s, err := m.status(); err == nil && s.More.Trouble != (troubleReport{}) {
+		e.err = fmt.Errorf("%w (%s)", e.err, s.More.Trouble)
 	}
 	return e.try("leave it and try again; --lazy detaches it all the same")
 }

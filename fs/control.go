@@ -39,7 +39,7 @@ type Status struct {
 type UnsavedFile struct {
 	Path string
 	Size int64
-	Why  string `json:",omitempty"` // the last save's error
+	Why  string `json:",omitempty"` // the last save's error; none of a save that only was interrupted
 }
 
 // maxStatus is the size of an extended attribute at most (XATTR_SIZE_MAX), less
@@ -95,7 +95,7 @@ func (fl *file) report() UnsavedFile {
 	if fl.draft != nil {
 		u.Size = fl.draft.Size()
 	}
-	if fl.failed != nil {
+	if fl.failed != nil && toErrno(fl.failed) != syscall.EINTR {
 		u.Why = fl.failed.Error()
 	}
 	return u

@@ -52,8 +52,8 @@ type Config struct {
 
 	Timeouts Timeouts
 
-	// WrapTransport, if set, is put between the client and the network; for
-	// tests. The stall watchdog is above it.
+	// WrapTransport, if set, is put between the client and the network: to see what
+	// is on its way, and for tests. The stall watchdog is above it.
 	WrapTransport func(http.RoundTripper) http.RoundTripper
 }
 

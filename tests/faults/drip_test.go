@@ -60,43 +60,9 @@ func TestDrippingServerHangsNobody(t *testing.T) {
 	if _, err := os.ReadDir(m.Dir); err != nil {
 		t.Fatal(err)
 	}
-	// A writer that has its file open before, and so waits in close and nowhere else:
-	// in that of the descriptor that head was given.
-	writer := exec.Command("sh", "-c", `exec 3>"$0"; echo open; read go; head -c 100000 /dev/zero >&3`, m.Path("written"))
-	toWriter, err := writer.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fromWriter, err := writer.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { writer.Process.Kill() })
-	if _, err := io.ReadFull(fromWriter, make([]byte, 4)); err != nil {
-		t.Fatal(err)
-	}
-	s.Proxy.Reset()
+	writer := startWriter(t, m.Path("written"))
 	s.Proxy.Harm(dripping{s.Proxy.Upstream()})
-	t.Run("close is stopped", func(t *testing.T) {
-		fmt.Fprintln(toWriter, "go")
-		for deadline := time.Now().Add(time.Minute); s.Proxy.Counts()["PutObject"] == 0; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal("close does not save")
-			}
-		}
-		time.Sleep(time.Second)
-		if err := writer.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		within(t, 20*time.Second, func() {
-			if writer.Wait() == nil {
-				t.Error("close came to its end: the server did not drip")
-			}
-		})
-	})
+	t.Run("close is stopped", func(t *testing.T) { writer.stopInClose(t, s) })
 	for _, row := range []struct {
 		what string
 		do   []string
@@ -113,12 +79,7 @@ func TestDrippingServerHangsNobody(t *testing.T) {
 	}
 	t.Run("df and status answer", func(t *testing.T) { stillAnswers(t, m) })
 	t.Run("umount says what it waits for", func(t *testing.T) {
-		quickly(t, 10*time.Second, func() {
-			r := m.Run(t.Context(), "umount", "--timeout", "5s", m.Dir)
-			if r.Status == 0 || !strings.Contains(r.Stderr, "written") {
-				t.Errorf("umount with an unsaved file ended with %d and said: %s", r.Status, r.Stderr)
-			}
-		})
+		umountEnds(t, m, 8, "/written (", "--timeout", "5s")
 	})
 	s.Proxy.Harm(nil)
 	if got, err := os.ReadFile(m.Path("afterwards")); !errors.Is(err, syscall.ENOENT) {
@@ -127,6 +88,56 @@ func TestDrippingServerHangsNobody(t *testing.T) {
 	if err := os.WriteFile(m.Path("afterwards"), big, 0o644); err != nil {
 		t.Errorf("writing afterwards: %v", err)
 	}
+}
+
+// writer is a program that has a file open and waits for the word to write to it
+// and to close it: then it waits in close and nowhere else.
+type writer struct {
+	*exec.Cmd
+	word io.Writer
+}
+
+func startWriter(t *testing.T, path string) writer {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `exec 3>"$0"; echo open; read go; head -c 100000 /dev/zero >&3`, path)
+	word, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	if _, err := io.ReadFull(said, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	return writer{cmd, word}
+}
+
+// stopInClose has it write, and stops it in close, which it must obey before the
+// request could have ended by itself.
+func (w writer) stopInClose(t *testing.T, s *harness.Server) {
+	t.Helper()
+	s.Proxy.Reset()
+	fmt.Fprintln(w.word, "go")
+	for deadline := time.Now().Add(time.Minute); s.Proxy.Counts()["PutObject"] == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("close does not save")
+		}
+	}
+	time.Sleep(time.Second)
+	if err := w.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	within(t, hang, func() {
+		if w.Wait() == nil {
+			t.Error("close came to its end: the server is well")
+		}
+	})
 }
 
 // umount of a mount that has nothing unsaved ends while the server drips, though
@@ -142,7 +153,7 @@ func TestUmountEndsThoughTheServerDrips(t *testing.T) {
 	s.Proxy.Harm(dripping{s.Proxy.Upstream()})
 	defer s.Proxy.Harm(nil)
 	stopped(t, 3*time.Second, "cat", m.Path("big"))
-	within(t, 30*time.Second, func() { m.Unmount(t) })
+	within(t, umountBound, func() { m.Unmount(t) })
 }
 
 // The first page of a listing comes, and the second never does: ls can still be

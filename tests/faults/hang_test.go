@@ -1,10 +1,15 @@
 package faults
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,7 +21,7 @@ import (
 
 // A server that accepts and never answers: a program that waits for it can be
 // interrupted within a second or two, df answers at once, and umount ends or says
-// why soon after its time is up. Nothing here is saved or lost: it is only about waiting.
+// why. Nothing here is saved or lost: it is only about waiting.
 func TestHungServerHangsNobody(t *testing.T) {
 	s := harness.NewServer(t)
 	client := s.Bucket(t)
@@ -25,7 +30,7 @@ func TestHungServerHangsNobody(t *testing.T) {
 	if _, err := os.Stat(m.Path("big")); err != nil {
 		t.Fatal(err)
 	}
-	s.Signal(syscall.SIGSTOP)
+	stopServer(t, s)
 	defer s.Signal(syscall.SIGCONT)
 
 	t.Run("cat is interrupted", func(t *testing.T) {
@@ -34,35 +39,205 @@ func TestHungServerHangsNobody(t *testing.T) {
 	t.Run("ls is interrupted", func(t *testing.T) {
 		quickly(t, 3*time.Second, func() { exec.Command("timeout", "1", "ls", m.Path("unknown")).Run() })
 	})
-	t.Run("write and close are interrupted", func(t *testing.T) {
+	t.Run("a write is interrupted", func(t *testing.T) {
 		quickly(t, 3*time.Second, func() {
 			exec.Command("timeout", "1", "sh", "-c", "echo x > "+m.Path("new")).Run()
 		})
 	})
 	t.Run("df and status answer", func(t *testing.T) { stillAnswers(t, m) })
-	t.Run("a thousand programs wait and are killed", func(t *testing.T) {
-		readers := exec.Command("sh", "-c", "for i in $(seq 1000); do cat "+m.Path("big")+" & done; echo; wait")
+	t.Run("a thousand programs wait, umount says so, and they are killed", func(t *testing.T) {
+		readers := exec.Command("sh", "-c", "for i in $(seq 1000); do cat "+m.Path("big")+" & done; wait")
 		readers.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		begun, err := readers.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := readers.Start(); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 3*time.Minute, func() { begun.Read(make([]byte, 1)) }) // all of them have been started
+		group := readers.Process.Pid
+		defer func() {
+			syscall.Kill(-group, syscall.SIGKILL)
+			within(t, 30*time.Second, func() { readers.Wait() })
+		}()
+		for deadline := time.Now().Add(3 * time.Minute); asleep(group, "cat") < 1000; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d programs wait", asleep(group, "cat"))
+			}
+		}
 		stillAnswers(t, m)
-		syscall.Kill(-readers.Process.Pid, syscall.SIGKILL)
-		within(t, 30*time.Second, func() { readers.Wait() })
+		for tries := 0; ; tries++ { // that the server is silent is worth saying after two seconds
+			r := umountEnds(t, m, 1, "is in use")
+			if t.Failed() || strings.Contains(r.Stderr, "is in use (the server has not answered a request for ") {
+				break
+			}
+			if tries == 10 {
+				t.Fatalf("umount says no more than: %s", r.Stderr)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := asleep(group, "cat"); n != 1000 {
+			t.Errorf("%d programs waited when umount had ended: it proves nothing", n)
+		}
 	})
-	t.Run("umount ends or says why", func(t *testing.T) {
-		within(t, 30*time.Second, func() {
-			r := m.Run(t.Context(), "umount", "--timeout", "5s", m.Dir)
-			if r.Status != 0 && strings.TrimSpace(r.Stderr) == "" {
-				t.Errorf("umount ended with %d and said nothing", r.Status)
+	s.Signal(syscall.SIGCONT)
+	writer := startWriter(t, m.Path("written"))
+	stopServer(t, s)
+	t.Run("close is interrupted", func(t *testing.T) { writer.stopInClose(t, s) })
+	t.Run("umount --force says what is unsaved while a program still waits", func(t *testing.T) {
+		reader := exec.Command("cat", m.Path("big"))
+		reader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := reader.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Wait()
+		defer reader.Process.Kill()
+		for deadline := time.Now().Add(time.Minute); asleep(reader.Process.Pid, "cat") == 0; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the reader does not wait")
+			}
+		}
+		umountEnds(t, m, 8, "1 file, 98 KiB left: /written", "--force", "--timeout", "1s")
+		if harness.Mounted(m.Dir) {
+			t.Error("it is still mounted")
+		}
+	})
+}
+
+// umountBound is what umount gets where it should end, or say why not, within ten
+// seconds, on a machine that has other things to do.
+const umountBound = 20 * time.Second
+
+// umountEnds runs umount, which must end with a status and say something.
+func umountEnds(t *testing.T, m *harness.Mount, status int, says string, flags ...string) harness.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), umountBound)
+	defer cancel()
+	r := m.Run(ctx, append(append([]string{"umount"}, flags...), m.Dir)...)
+	switch {
+	case ctx.Err() != nil:
+		t.Errorf("umount did not end in %v, and said: %s", umountBound, r.Stderr)
+	case r.Status != status || !strings.Contains(r.Stderr, says):
+		t.Errorf("umount ended with %d, not %d, or does not say %q: %s", r.Status, status, says, r.Stderr)
+	}
+	return r
+}
+
+// stopServer makes the server hang. A signal takes its time to reach all threads.
+func stopServer(t *testing.T, s *harness.Server) {
+	t.Helper()
+	s.Signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.PID()))
+		stopped := func(path string) bool {
+			text, err := os.ReadFile(path)
+			return err != nil || strings.Contains(string(text), ") T ")
+		}
+		if len(threads) > 0 && !slices.ContainsFunc(threads, func(path string) bool { return !stopped(path) }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not stop")
+		}
+	}
+}
+
+// asleep is how many programs of a name, in a process group, wait for something.
+func asleep(group int, name string) int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	n := 0
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		var pid, parent, pgrp int
+		var comm, state string
+		if _, err := fmt.Sscanf(string(text), "%d %s %s %d %d", &pid, &comm, &state, &parent, &pgrp); err != nil {
+			continue // a name with a space in it
+		}
+		if pgrp == group && comm == "("+name+")" && (state == "S" || state == "D") {
+			n++
+		}
+	}
+	return n
+}
+
+// umount that may wait for as long as it takes says soon what it waits for, and
+// what is in the way: how long the server has been silent, or what it said. When
+// it is ended, the mount goes on.
+func TestUmountSaysWhyItWaits(t *testing.T) {
+	s := harness.NewServer(t)
+	client := s.Bucket(t)
+	m := s.Mount(t, client.Bucket)
+	for _, row := range []struct {
+		what       string
+		hurt, end  func()
+		why, limit string
+	}{
+		{
+			"a server that never answers", func() { stopServer(t, s) }, func() { s.Signal(syscall.SIGCONT) },
+			"the server has not answered a request for ", "5s",
+		},
+		{
+			"a server that is too busy", func() { s.Proxy.Harm(refusing{}) }, func() { s.Proxy.Harm(nil) },
+			"server asks to slow down (SlowDown, HTTP 503, request TESTREQUEST)", "1s",
+		},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			precious, err := os.Create(m.Path("precious"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer precious.Close()
+			if _, err := precious.WriteString("not saved"); err != nil {
+				t.Fatal(err)
+			}
+			row.hurt()
+			defer row.end()
+			umountSays(t, m, "1 file, 9 B left: /precious (", row.why)
+			umountEnds(t, m, 8, "1 file, 9 B left: /precious (", "--timeout", row.limit)
+			row.end()
+			if err := precious.Close(); err != nil {
+				t.Error(err)
+			}
+			if got := string(client.Get(t, "precious")); got != "not saved" {
+				t.Errorf("saved is %q", got)
 			}
 		})
-	})
+	}
+}
+
+// refusing is a server that is too busy.
+type refusing struct{}
+
+func (refusing) RoundTrip(r *http.Request) (*http.Response, error) {
+	return harness.Answer(r, http.StatusServiceUnavailable, "SlowDown"), nil
+}
+
+// umountSays starts umount, without a limit, and ends it when it has said what
+// it should: in one of its first three lines, of which there is one every three
+// seconds.
+func umountSays(t *testing.T, m *harness.Mount, wanted ...string) {
+	t.Helper()
+	umount := m.Command(t.Context(), "umount", m.Dir)
+	stderr, err := umount.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := umount.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(umountBound, func() { umount.Process.Kill() })
+	defer func() {
+		late.Stop()
+		umount.Process.Kill()
+		umount.Wait()
+	}()
+	var said []string
+	for lines := bufio.NewScanner(stderr); len(said) < 3 && lines.Scan(); {
+		said = append(said, lines.Text())
+		if !slices.ContainsFunc(wanted, func(w string) bool { return !strings.Contains(lines.Text(), w) }) {
+			return
+		}
+	}
+	t.Errorf("umount does not say %q in three lines and %v, but %q", wanted, umountBound, said)
 }
 
 // stillAnswers asks a mount what needs no server: df blocks nobody, and status
@@ -274,6 +449,10 @@ func TestPassingFaultsReachNoProgram(t *testing.T) {
 		t.Errorf("the large object holds %d other bytes", len(got))
 	}
 }
+
+// hang is what a program takes that can't be interrupted: a request that stands
+// still is given up after 20 seconds, and then made again.
+const hang = 15 * time.Second
 
 // within fails the test if do takes longer than d, which is much more than it
 // needs, for the machine may stand still, and less than the program would wait for

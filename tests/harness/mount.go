@@ -218,11 +218,14 @@ func (m *Mount) PID() int {
 
 // Run runs a command of the program, such as "status", with the mount's
 // environment and user.
-func (m *Mount) Run(ctx context.Context, args ...string) Result {
+func (m *Mount) Run(ctx context.Context, args ...string) Result { return Run(m.Command(ctx, args...)) }
+
+// Command is what Run runs.
+func (m *Mount) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, m.bin, args...)
 	cmd.Env = m.Env()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: m.options.User.credential()}
-	return Run(cmd)
+	return cmd
 }
 
 // Result is how a program ended.
