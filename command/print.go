@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -41,7 +42,15 @@ func printTable(w io.Writer, rows [][]string) error {
 // isTerminal tells whether a person looks at f.
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// notef tells something on standard error that is no result.
+// notef tells something on standard error that is no result. The lines of format
+// stay; what is put into them is in one line each.
 func notef(c *cli.Context, format string, args ...any) {
-	fmt.Fprintln(c.App.ErrWriter, "cgs3fs: "+oneLine(fmt.Sprintf(format, args...)))
+	safe := slices.Clone(args)
+	for i, arg := range args {
+		switch arg.(type) {
+		case string, error, fmt.Stringer:
+			safe[i] = oneLine(fmt.Sprint(arg))
+		}
+	}
+	fmt.Fprintf(c.App.ErrWriter, "cgs3fs: "+format+"\n", safe...)
 }
