@@ -210,7 +210,7 @@ func TestSIGTERMKeepsWhatCannotBeSaved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "1 files could not be saved; they are kept in " + filepath.Join(m.Home, ".local", "state", "cgs3fs", "recovery")
+	want := "1 file could not be saved; kept in " + filepath.Join(m.Home, ".local", "state", "cgs3fs", "recovery")
 	if !strings.Contains(string(log), want) {
 		t.Errorf("it does not say %q:\n%s", want, log)
 	}
