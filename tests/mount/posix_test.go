@@ -24,6 +24,7 @@ var refused = map[string]string{
 	"Link":                "S3 has no hard links: link is refused with EPERM",
 	"LinkUnlinkRename":    "needs hard links",
 	"FallocateKeepSize":   "S3 reserves no space: fallocate beyond the end without changing the size is EOPNOTSUPP",
+	"OpenSymlinkRace":     "a name that is replaced again and again while it is opened may be ESTALE twice, and then the kernel gives up",
 	"FcntlFlockLocksFile": "expects two POSIX locks of one process to conflict, which they do on no local file system",
 }
 
@@ -56,6 +57,48 @@ func TestPosix(t *testing.T) {
 	for name := range refused {
 		if _, ok := posixtest.All[name]; !ok {
 			t.Errorf("%s is listed as refused but is no test of the suite", name)
+		}
+	}
+}
+
+// A name is opened while it becomes a file, a link and a file again. What is opened
+// is one of these, or the open says that it came too late.
+func TestOpenOfANameThatIsReplaced(t *testing.T) {
+	s := harness.NewServer(t)
+	m := s.Mount(t, s.Bucket(t).Bucket)
+	path, next := m.Path("name"), m.Path("next")
+	write(t, m.Path("target"), []byte("target"))
+	write(t, path, []byte("file"))
+	done := make(chan error, 1)
+	go func() {
+		var errs []error
+		for range 100 {
+			errs = append(errs, os.WriteFile(next, []byte("file"), 0o644), os.Rename(next, path), os.Symlink("target", next), os.Rename(next, path))
+		}
+		done <- errors.Join(errs...)
+	}()
+	opened, late := 0, 0
+	for {
+		switch p, err := os.ReadFile(path); {
+		case errors.Is(err, syscall.ESTALE):
+			late++
+		case err != nil:
+			t.Fatal(err)
+		case string(p) != "file" && string(p) != "target":
+			t.Fatalf("read %q", p)
+		default:
+			opened++
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+			if t.Logf("%d opened, %d came too late", opened, late); opened == 0 {
+				t.Error("none was opened")
+			}
+			return
+		default:
 		}
 	}
 }
