@@ -222,7 +222,7 @@ func (v *victim) repeat(flags ...string) made {
 		r := v.Try(append([]string{"snapshot", "create", "--json", "--progress", "none"}, flags...)...)
 		if r.Status == 0 || !strings.Contains(r.Stderr, "change or vanish as soon as they are made") {
 			var m made
-			if err := json.Unmarshal([]byte(r.Stdout), &m); err != nil {
+			if err := json.Unmarshal([]byte(r.Stdout), &m); err != nil || r.Status != 0 {
 				v.Fatalf("create %q: exit status %d, %v\n%s%s", flags, r.Status, err, r.Stdout, r.Stderr)
 			}
 			return m
